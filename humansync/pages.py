@@ -1,0 +1,362 @@
+"""What do we fetch next within a window, and why? Pure: no HTTP, no SQL, no clock.
+
+`request` says what to ask, `settle` says what a page means. The whole art of not losing a record
+lives here. The fact behind it (`docs/paging.md`): once a window's end lies in the past, a record
+that changes leaves the window, and everything behind it moves one place to the left, so that
+`offset + limit` skips a neighbour that no later window brings back. Hence, in this order:
+
+1. A window that fits one page is read by one request, which is atomic.
+2. A window that does not is cut into windows that do: by the total the API reports, by the span of
+   the rows seen, or, where neither tells, by reading its newest eighth first as a pilot.
+3. One second that holds more than a page, and a collection without times, cannot be cut: pages are
+   walked with an overlap, and the tail of the page before (the anchor) must reappear, in order, at
+   the head of the next. A missing anchor steps back; an order that changes between requests is
+   answered by further passes until several in a row find nothing new.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from humansync.errors import FilterIgnored, Uncertain
+from humansync.kinds import KINDS, Kind, Read
+from humansync.ledger import KindState, State, Walk, WindowRow
+from humansync.windows import SECOND, Window, floor_second, split
+
+#: The API's maximum of records a request.
+LIMIT = 500
+#: Share of a page that a cut aims at: 70 places of 500 in reserve are over three standard
+#: deviations of evenly spread rows, so that one window in several hundred overflows.
+FILL = 0.86
+#: No server is known to give fewer records a page than this: a shorter page is the last one.
+SMALLEST_CAP = 20
+#: From this share of a page on, a short page may be a full one that a server filtered afterwards.
+NEARLY_FULL = 0.98
+#: A cut by the API's own total may make this many windows ...
+PARTS_BY_TOTAL = 2048
+#: ... and one by an estimate only so many: a burst must not scatter requests over empty time.
+PARTS_BY_ESTIMATE = 128
+#: Share of the window that is read as a pilot.
+PILOT = 8
+#: Rows asked for again on the next page of a walk, and the anchor's length.
+OVERLAP = 25
+#: Missing anchors in a row before the pass begins again.
+MISSES = 4
+#: Passes over rows whose order changes: each unseen row escapes one with a probability of about
+#: 1/e, so six quiet ones in a row leave one row unseen in about four hundred such seconds.
+QUIET_PASSES = 6
+#: Passes before the read is put off to a quieter time.
+PASSES = 40
+#: Rows outside the asked bounds by at most this much are the API's rounding.
+SLACK = timedelta(seconds=1)
+#: A collection without times is read completely at least this often; between, its first page tells.
+WHOLE_EVERY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request: bounds as sent (`updated_since`, `updated_before`), limit and offset."""
+
+    since: datetime
+    before: datetime
+    limit: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one page told. `updated` and `identities` stand in the order received."""
+
+    received: int
+    identities: Sequence[str]
+    updated: Sequence[datetime]
+    #: the API's clock when it answered
+    api_time: datetime
+    #: `X-Total-Count`, a hint
+    total: int | None = None
+    #: whether `Link` names a next page, a hint
+    has_next: bool | None = None
+    #: rows of this page that were new to the database
+    fresh: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a page leads to; the store applies it in the page's own transaction."""
+
+    #: of the row after the commit
+    state: State
+    walk: Walk
+    why: str
+    #: new bounds of the row; None leaves them
+    window: Window | None = None
+    #: a further row to insert as done: the part of the window that is complete
+    done: Window | None = None
+    #: owed rows that take this row's place
+    children: tuple[Window, ...] = ()
+    requests: int = 1
+    #: learned: rows a full page really has
+    cap: int | None = None
+    #: learned: the most rows seen in a page
+    largest: int | None = None
+    #: end of a complete read of a collection without times: rows of persons seen since this
+    #: instant that were not seen themselves are gone
+    stale_before: datetime | None = None
+    #: that complete read began at this instant
+    whole_read_at: datetime | None = None
+    #: the API's clock when the read began
+    read_at: datetime | None = None
+
+
+def lower_bound(row: WindowRow) -> datetime:
+    """Return where the part being read begins: the window's start, or its pilot's."""
+    return row.walk.lower or row.window.since
+
+
+def page_size(row: WindowRow, state: KindState) -> int:
+    """Return how many records the next request asks for, and a full page then holds."""
+    return min(row.walk.limit or LIMIT, state.page_cap or LIMIT)
+
+
+def request(row: WindowRow, state: KindState) -> Ask:
+    """Return the next request of this window.
+
+    The lower bound is moved back by a second: with whole seconds on both sides that is right
+    whether the API's bounds are inclusive, exclusive, or compare whole seconds only.
+    """
+    since = lower_bound(row) - SECOND
+    return Ask(since, row.window.before, page_size(row, state), row.walk.offset)
+
+
+def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | None:
+    """Cut an untouched window that is known to hold more than two pages, without asking first.
+
+    density: rows per second of the kind's history, None where nothing is known.
+    """
+    if KINDS[row.kind].read is Read.WHOLE or row.walk != Walk() or not density:
+        return None
+    page, expected = page_size(row, state), density * row.window.seconds
+    if expected <= 2 * page or row.window.seconds < 2 * PILOT:
+        return None
+    parts = split(row.window, min(PARTS_BY_ESTIMATE, math.ceil(expected / (FILL * page))))
+    return Step(State.OWED, Walk(), "dense by experience", children=tuple(parts), requests=0)
+
+
+def settle(row: WindowRow, state: KindState, facts: Facts, *, settle_s: float) -> Step:
+    """Return what this page leads to.
+
+    Raises FilterIgnored if rows lie outside the bounds, Uncertain if the pages of this window
+    contradict each other or the window is younger than the settle delay.
+    """
+    kind = KINDS[row.kind]
+    if kind.read is Read.WINDOWED:
+        _check_bounds(row, facts)
+    if row.walk.offset:
+        step = _next_page(row, state, facts, kind)
+    else:
+        step = _first_page(row, state, facts, kind)
+    step = _learn(row, step, state, facts)
+    if kind.read is Read.WHOLE:
+        return step
+    return _trim(row, step, settle_s)
+
+
+def _check_bounds(row: WindowRow, facts: Facts) -> None:
+    """Refuse a page that the API's filter did not make (human-api.md, section 9, lines 9 and 13)."""
+    if not facts.updated:
+        return
+    since, before = lower_bound(row) - SECOND, row.window.before
+    if min(facts.updated) < since - SLACK:
+        raise FilterIgnored("the API returned records older than updated_since: it did not apply the filter")
+    if max(facts.updated) > before + SLACK:
+        raise FilterIgnored("the API returned records newer than updated_before: it did not apply the filter")
+
+
+def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
+    """Decide on a page at offset 0: complete, to be cut, or the beginning of a walk."""
+    walk = replace(row.walk, began_at=facts.api_time, fresh=facts.fresh)
+    row = replace(row, walk=walk)
+    page = page_size(row, state)
+    if facts.received < page:
+        if _is_last(row, state, facts):
+            return _complete(row, state, facts, kind, "fits one page")
+        return _walk_on(row, facts, page, "end to be confirmed")
+    if kind.read is Read.WHOLE:
+        if _unchanged(state, facts):
+            return Step(State.DONE, walk, "first page unchanged since the last complete read", read_at=walk.began_at)
+        return _walk_on(row, facts, page, "no times to cut by")
+    part = Window(lower_bound(row), row.window.before)
+    if part.seconds == 1:
+        return _walk_on(row, facts, page, "one second holds more than a page")
+    return _cut(row, part, facts, page)
+
+
+def _is_last(row: WindowRow, state: KindState, facts: Facts) -> bool:
+    """Whether a page that is not full ends the data, without asking further.
+
+    The server may cap pages below what we asked. A page shorter than one it has already given
+    cannot be capped; nor can a very short one. Headers only cross-check, and may ask for more.
+    """
+    reached = row.walk.offset + facts.received
+    if facts.received == 0:
+        return True
+    if (facts.total is not None and facts.total > reached) or facts.has_next:
+        return False
+    if facts.received >= NEARLY_FULL * page_size(row, state):
+        return facts.total == reached
+    return facts.received < SMALLEST_CAP or facts.received < state.largest_page
+
+
+def _unchanged(state: KindState, facts: Facts) -> bool:
+    recent = state.whole_read_at is not None and facts.api_time - state.whole_read_at < WHOLE_EVERY
+    return recent and facts.fresh == 0
+
+
+def _cut(row: WindowRow, part: Window, facts: Facts, page: int) -> Step:
+    """Cut a full window, or begin with a pilot where nothing tells how full it is."""
+    expected = _expected(part, facts, page)
+    if expected is None:
+        lower = row.window.before - timedelta(seconds=max(1, part.seconds // PILOT))
+        return Step(State.WALKING, Walk(lower=lower, limit=row.walk.limit), "full, density unknown: newest part first")
+    most = PARTS_BY_TOTAL if facts.total is not None else PARTS_BY_ESTIMATE
+    parts = max(2, min(most, math.ceil(expected / (FILL * page))))
+    children = split(part, parts)
+    if part.since > row.window.since:
+        children.insert(0, Window(row.window.since, part.since))
+    return Step(State.OWED, Walk(), f"full: cut in {len(children)}", children=tuple(children))
+
+
+def _expected(part: Window, facts: Facts, page: int) -> float | None:
+    """Return how many rows the part holds: the API's total, or what the span of the page suggests.
+
+    Rows sorted by time, or nearly, span little of the window: their density is a lower bound of
+    its own. A page spread over the whole window is a sample that says nothing about the rest.
+    """
+    if facts.total is not None and facts.total > page:
+        return facts.total
+    if len(facts.updated) < page // 2:
+        return None
+    ordered = sorted(facts.updated)
+    tenth = len(ordered) // 10
+    span_s = max((ordered[-1 - tenth] - ordered[tenth]).total_seconds(), 1.0)
+    expected = (len(ordered) - 2 * tenth) / span_s * part.seconds
+    return expected if expected >= 2 * page else None
+
+
+def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
+    """Decide on a further page of a walk: the anchor must reappear, in order, at its head."""
+    walk, page = row.walk, page_size(row, state)
+    seen = set(walk.anchor)
+    places = [i for i, identity in enumerate(facts.identities) if identity in seen]
+    if not places:
+        return _step_back(row)
+    last = places[-1]
+    unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1])
+    walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
+    row = replace(row, walk=walk)
+    beyond = facts.received - 1 - last
+    if facts.received < page and (beyond == 0 or facts.received < max(SMALLEST_CAP, state.largest_page)):
+        return _end_of_walk(row, state, facts, kind)
+    part = Window(lower_bound(row), row.window.before)
+    if kind.read is Read.WINDOWED and part.seconds > 1:
+        # Only the end was to be confirmed, and there is more: the server gives shorter pages than
+        # we asked for, or its order changes. Smaller windows are right in both cases.
+        return _cut(row, part, replace(facts, total=None) if unstable else facts, min(page, facts.received))
+    return _walk_on(row, facts, page, "more pages")
+
+
+def _in_order(walk: Walk, head: Sequence[str]) -> bool:
+    """Whether the page begins with what is left of the anchor, in its order, and nothing else.
+
+    Rows only leave, so nothing can have come between; a walk that stepped back begins before the
+    anchor, and only the anchor's own order counts.
+    """
+    place = {identity: i for i, identity in enumerate(walk.anchor)}
+    found = [place[identity] for identity in head if identity in place]
+    in_order = all(a <= b for a, b in zip(found, found[1:], strict=False))
+    return in_order and (walk.misses > 0 or len(found) == len(head))
+
+
+def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:
+    """Ask for the next page from a little before the end of this one."""
+    overlap = max(1, min(OVERLAP, page // 2, facts.received))
+    reached = row.walk.offset + facts.received
+    anchor = tuple(facts.identities[-overlap:])
+    if not anchor:
+        raise Uncertain("a full page without one identifiable record: nothing to anchor the next page on")
+    # With a page of one record there is no room for an overlap beside a new row: ask for two.
+    limit = max(2, row.walk.limit) if row.walk.limit else None
+    walk = replace(row.walk, offset=max(1, reached - overlap), overlap=overlap, anchor=anchor, limit=limit)
+    return Step(State.WALKING, walk, why)
+
+
+def _step_back(row: WindowRow) -> Step:
+    """The anchor is gone: more rows left than the overlap holds. Go back, or begin again."""
+    walk = row.walk
+    if walk.number >= PASSES:
+        raise Uncertain(f"{PASSES} passes over one window did not agree")
+    if walk.misses >= MISSES or walk.offset <= 1:
+        fresh = Walk(lower=walk.lower, limit=walk.limit, number=walk.number + 1, unstable=walk.unstable)
+        return Step(State.WALKING, fresh, "anchor lost: from the beginning")
+    overlap = walk.overlap * 2
+    back = replace(walk, offset=max(1, walk.offset - overlap), overlap=overlap, misses=walk.misses + 1)
+    return Step(State.WALKING, back, "anchor missing: step back")
+
+
+def _end_of_walk(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
+    """The last page is in: certified if the order held, else after enough passes without news."""
+    walk = row.walk
+    if not walk.unstable:
+        return _complete(row, state, facts, kind, "walked to the end")
+    quiet = walk.quiet + 1 if walk.fresh == 0 else 0
+    if quiet >= QUIET_PASSES:
+        return _complete(row, state, facts, kind, f"{quiet} passes found nothing new")
+    if walk.number >= PASSES:
+        raise Uncertain(f"{PASSES} passes over one window still found new rows")
+    again = Walk(lower=walk.lower, limit=walk.limit, number=walk.number + 1, unstable=True, quiet=quiet)
+    return Step(State.WALKING, again, "order changes: another pass")
+
+
+def _complete(row: WindowRow, state: KindState, facts: Facts, kind: Kind, why: str) -> Step:
+    """The part is read. A pilot leaves the rest of its window, cut by the density it found."""
+    walk = row.walk
+    if kind.read is Read.WHOLE:
+        return Step(
+            State.DONE, walk, why, read_at=walk.began_at, stale_before=walk.began_at, whole_read_at=walk.began_at
+        )
+    if walk.lower is None or walk.lower <= row.window.since:
+        return Step(State.DONE, walk, why, read_at=walk.began_at)
+    pilot, rest = Window(walk.lower, row.window.before), Window(row.window.since, walk.lower)
+    expected = (walk.offset + facts.received) / pilot.seconds * rest.seconds
+    # The window is known to hold more than a page: a pilot that found next to nothing says that
+    # its rows lie elsewhere, not that there are none.
+    page = page_size(row, state)
+    parts = math.ceil(expected / (FILL * page)) if expected > page / 2 else 4
+    children = tuple(split(rest, min(PARTS_BY_ESTIMATE, parts)))
+    return Step(State.OWED, Walk(), f"{why}; rest cut", done=pilot, children=children, read_at=walk.began_at)
+
+
+def _learn(row: WindowRow, step: Step, state: KindState, facts: Facts) -> Step:
+    """Note the largest page, and the server's cap where two pages show the same size below ours."""
+    page, walk = page_size(row, state), row.walk
+    largest = facts.received if facts.received > state.largest_page else None
+    cap = None
+    first_size = walk.offset + walk.overlap
+    if walk.offset and not walk.misses and SMALLEST_CAP <= facts.received == first_size < page:
+        cap = facts.received
+    return replace(step, largest=largest, cap=cap)
+
+
+def _trim(row: WindowRow, step: Step, settle_s: float) -> Step:
+    """Let a finished window end no closer to the API's clock than the settle delay."""
+    if step.read_at is None:
+        return step
+    edge = floor_second(step.read_at - timedelta(seconds=settle_s))
+    whole = step.done or row.window
+    if whole.before <= edge:
+        return step
+    if whole.since >= edge:
+        raise Uncertain("the window is younger than the settle delay by the API's clock")
+    trimmed = Window(whole.since, edge)
+    return replace(step, done=trimmed) if step.done else replace(step, window=trimmed)

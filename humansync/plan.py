@@ -1,0 +1,139 @@
+"""Which windows are owed, and why? Pure: coverage + policy + the API's now -> windows.
+
+Owed work follows from what is covered, never from ticks: a missed, doubled or late tick changes
+nothing, and so does a second scheduler.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from humansync.kinds import KINDS, Read
+from humansync.ledger import KindState, Purpose
+from humansync.windows import Window, floor_second, gaps, merge, prefix_end, split_by_width
+
+#: The API refuses more than 31 days a query; a day is kept in reserve.
+WINDOW_MAX = timedelta(days=30)
+#: A kind that the API does not offer is asked again this often: it may have been switched on.
+DISABLED_RETRY = timedelta(days=1)
+#: Recent days are read again once a day ...
+SWEEP_EVERY = timedelta(days=1)
+#: ... this far back, for records that appeared late.
+SWEEP_SPAN = timedelta(days=3)
+#: Windows that end within this of now are live work; older ones wait behind them.
+LIVE_SPAN = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that planning follows, all in seconds."""
+
+    settle_s: float
+    overlap_s: float
+    #: how far back a kind with no cursor begins
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Windows to add to the ledger, in the order of their urgency, and columns of `sync_kinds` to set."""
+
+    windows: list[tuple[Window, Purpose]] = field(default_factory=list)
+    changes: dict[str, object] = field(default_factory=dict)
+
+
+def horizon(policy: Policy, api_now: datetime) -> datetime:
+    """Return the latest instant a window may end at: the API's now less the settle delay."""
+    return floor_second(api_now - timedelta(seconds=policy.settle_s))
+
+
+def live(
+    state: KindState,
+    coverage: Sequence[Window],
+    active: Sequence[Window],
+    policy: Policy,
+    api_now: datetime,
+    *,
+    step_s: float,
+) -> Planned:
+    """Return what a kind owes from its cursor to now, the overlap behind it included.
+
+    coverage: live windows done. active: live windows owed, walking or parked. step_s: less new
+    time than this is left to the next pass, so that a crowd of calls makes one pass.
+    """
+    if state.paused:
+        return Planned()
+    changes: dict[str, object] = {}
+    if state.disabled is not None:
+        if state.disabled_at is not None and api_now - state.disabled_at < DISABLED_RETRY:
+            return Planned(changes=changes)
+        changes |= {"disabled": None, "disabled_at": None}
+    end = horizon(policy, api_now)
+    if KINDS[state.kind].read is Read.WHOLE:
+        return Planned(_whole(coverage, active, end, step_s), changes)
+    start = state.start
+    if start is None:
+        start = floor_second(api_now - timedelta(seconds=policy.since_s))
+        changes["start"] = start
+    if state.swept_at is None:
+        changes["swept_at"] = api_now
+    if start >= end:
+        return Planned(changes=changes)
+    windows = _owed(start, end, [*coverage, *active], policy.overlap_s, step_s)
+    planned = [(window, Purpose.LIVE) for window in windows]
+    if state.swept_at is not None and api_now - state.swept_at >= SWEEP_EVERY:
+        changes |= {"swept_at": api_now, "page_cap": None}
+        span = Window(max(start, end - SWEEP_SPAN), end)
+        planned += [(window, Purpose.SWEEP) for window in merge(coverage) if (window := _common(window, span))]
+    return Planned(planned, changes)
+
+
+def _owed(start: datetime, end: datetime, busy: Sequence[Window], overlap_s: float, step_s: float) -> list[Window]:
+    """Return the gaps of `[start, end)`, newest first; the one that ends now reaches back by the overlap."""
+    frontier = max([window.before for window in busy if window.before > start], default=start)
+    missing = gaps(Window(start, end), busy)
+    if frontier > start and missing and missing[-1].before == end:
+        if (end - frontier).total_seconds() < step_s:
+            missing.pop()
+        else:
+            since = max(start, floor_second(missing[-1].since - timedelta(seconds=overlap_s)))
+            missing[-1] = Window(since, end)
+    return [part for gap in reversed(missing) for part in reversed(split_by_width(gap, WINDOW_MAX.total_seconds()))]
+
+
+def _whole(coverage: Sequence[Window], active: Sequence[Window], end: datetime, step_s: float) -> list[tuple[Window, Purpose]]:
+    """Return the one pass over a collection without times, unless one is under way or just over."""
+    latest = max((window.before for window in coverage), default=None)
+    if active or (latest is not None and (end - latest).total_seconds() < step_s):
+        return []
+    return [(Window(end - WINDOW_MAX, end), Purpose.LIVE)]
+
+
+def _common(a: Window, b: Window) -> Window | None:
+    since, before = max(a.since, b.since), min(a.before, b.before)
+    return Window(since, before) if since < before else None
+
+
+def backfill(bounds: Window, active: Sequence[Window], policy: Policy, api_now: datetime) -> Planned:
+    """Return the windows of a range asked for by hand, less what is under way for the same purpose."""
+    end = min(bounds.before, horizon(policy, api_now))
+    if bounds.since >= end:
+        return Planned()
+    parts = [
+        (part, Purpose.BACKFILL)
+        for gap in gaps(Window(bounds.since, end), active)
+        for part in split_by_width(gap, WINDOW_MAX.total_seconds())
+    ]
+    return Planned(parts)
+
+
+def cursor(state: KindState, coverage: Sequence[Window]) -> datetime | None:
+    """Return the instant up to which a kind is complete; None before its first window is done."""
+    if KINDS[state.kind].read is Read.WHOLE:
+        return state.whole_read_at
+    return prefix_end(coverage, state.start) if state.start else None
+
+
+def is_live(window: Window, purpose: Purpose, api_now: datetime) -> bool:
+    """Whether a window's data are new enough to go before history."""
+    return purpose is Purpose.LIVE and api_now - window.before <= LIVE_SPAN
