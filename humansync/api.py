@@ -1,0 +1,267 @@
+"""The edge to the Human API: one page by HTTP, or one of our errors.
+
+What is documented, what is inferred and what nobody knows of batch answers stands in
+`docs/human-api.md`; section 9 there is the list of what this module must survive. No message and no
+log line carries an address, a key or a piece of a body.
+"""
+
+import contextlib
+import copy
+import logging
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from time import monotonic
+from typing import Any
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import requote_uri
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as TransportTimeout
+from urllib3.response import BaseHTTPResponse
+
+from humansync import __version__, answers
+from humansync.errors import ApiError, BadRequest, TooLarge, Unavailable
+from humansync.kinds import Kind
+from humansync.windows import SECOND, floor_second
+
+#: Most records a page may be asked for.
+LIMIT_MAX = 500
+#: Longest span one query may cover.
+SPAN_MAX = timedelta(days=31)
+#: 300 records fit; larger bodies take a few more turns of the loop.
+_CHUNK_BYTES = 128 * 1024
+#: An error's body up to this size is read so that its connection can serve the next request.
+_DRAIN_MAX_BYTES = 64 * 1024
+#: One for each thread that sends; none is opened before it is needed.
+_CONNECTIONS_MAX = 256
+_REDIRECTS_MAX = 3
+
+_REDIRECTS = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer, whole."""
+
+    #: as decoded; not looked at yet
+    records: list[object]
+    #: X-Total-Count; None where absent or no number
+    total: int | None
+    #: whether Link names a next page; None without a usable Link
+    has_next: bool | None
+    #: the API's clock, from Date; None where absent or unreadable
+    api_time: datetime | None
+    #: length of the body, decompressed
+    size_bytes: int
+    #: from sending to the last byte
+    elapsed_s: float
+
+
+class Api:
+    """A client for the batch queries of one app. Threads may share it; processes must not."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        client_id: str,
+        app_key: str,
+        connect_timeout_s: float = 10,
+        read_timeout_s: float = 60,
+        total_timeout_s: float = 120,
+        max_body_bytes: int = 64 * 1024 * 1024,
+        user_agent: str = f"humansync/{__version__}",
+    ) -> None:
+        self._users = f"{base_url.rstrip('/')}/apps/{quote(client_id, safe='')}/users/"
+        self._origin = _origin(urlsplit(self._users))
+        self._connect_timeout_s = connect_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._total_timeout_s = total_timeout_s
+        self._max_body_bytes = max_body_bytes
+        # The key is the user name and the password is empty: the colon is part of what is encoded.
+        token = b64encode(f"{app_key}:".encode()).decode()
+        headers = {
+            "Authorization": f"Basic {token}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": user_agent,
+        }
+        self._template = requests.PreparedRequest()
+        self._template.prepare(method="GET", url=self._users, headers=headers)
+        # Proxies and CA bundles are looked up once, not per request. No session sends: its cookies, its .netrc
+        # and its redirects are unwanted, and a page costs half of what `session.get` takes.
+        with requests.Session() as session:
+            self._transport: dict[str, Any] = {
+                **session.merge_environment_settings(self._users, {}, stream=True, verify=True, cert=None)
+            }
+        # Retries are decided where attempts are counted: in the ledger.
+        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=_CONNECTIONS_MAX, max_retries=0)
+
+    def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
+        """Return the page of records updated in `[since, before)`; an ApiError where there is none.
+
+        ValueError, and no request, for what the API would cut silently: a span over 31 days, a limit over 500.
+        """
+        query = _query(since, before, limit, offset)
+        began = monotonic()
+        deadline = began + self._total_timeout_s
+        response = self._send(f"{self._users}{kind.path}?{query}", deadline)
+        headers = response.headers
+        if response.status_code != HTTPStatus.OK:
+            self._discard(response, deadline)
+            raise answers.refusal(response.status_code, headers, datetime.now(UTC))
+        body = self._body(response, deadline, self._max_body_bytes)
+        elapsed_s = monotonic() - began
+        records = answers.records(body, headers)
+        if records is None:
+            _log.warning("an empty object or null in place of a list", extra={"kind": kind.name})
+        return Page(
+            records=records or [],
+            total=answers.count(headers.get("X-Total-Count")),
+            has_next=answers.has_next(headers.get("Link")),
+            api_time=answers.http_date(headers.get("Date")),
+            size_bytes=len(body),
+            elapsed_s=elapsed_s,
+        )
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self._adapter.close()
+
+    def _send(self, url: str, deadline: float, redirects_left: int = _REDIRECTS_MAX) -> requests.Response:
+        """Return the answer, its body unread; redirects within the same origin are followed."""
+        request = copy.copy(self._template)
+        request.url = url
+        timeout = (self._connect_timeout_s, max(0.001, min(self._read_timeout_s, deadline - monotonic())))
+        try:
+            response = self._adapter.send(request, timeout=timeout, **self._transport)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            # The cause's own text holds the address, and the address holds the client id.
+            raise _broken("no answer from the API", error) from None
+        if response.status_code not in _REDIRECTS:
+            return response
+        self._discard(response, deadline)
+        if not redirects_left:
+            raise BadRequest(f"the API redirects more than {_REDIRECTS_MAX} times", status=response.status_code)
+        return self._send(self._redirected(url, response), deadline, redirects_left - 1)
+
+    def _redirected(self, url: str, response: requests.Response) -> str:
+        """Return where a redirect leads; BadRequest where the key must not follow."""
+        location = response.headers.get("Location", "")
+        with contextlib.suppress(ValueError, requests.RequestException):
+            target = requote_uri(urljoin(url, location))
+            if location and "\\" not in location and _origin(urlsplit(target)) == self._origin:
+                return target
+        raise BadRequest(
+            f"the API redirects ({response.status_code}) to another host, which the key must not follow: "
+            "check HUMANAPI_BASE_URL",
+            status=response.status_code,
+        )
+
+    def _body(self, response: requests.Response, deadline: float, cap: int) -> bytes:
+        """Return the whole body, decompressed; the connection goes back to the pool, or is closed on any error."""
+        raw: BaseHTTPResponse = response.raw
+        try:
+            body = self._read(response, raw, deadline, cap)
+        except (HTTPError, OSError) as error:
+            raw.close()
+            if monotonic() >= deadline:
+                raise self._too_slow(response.status_code) from None
+            raise _broken("the API's answer broke off", error, response.status_code) from None
+        except BaseException:
+            raw.close()
+            raise
+        raw.release_conn()
+        return body
+
+    def _read(self, response: requests.Response, raw: BaseHTTPResponse, deadline: float, cap: int) -> bytes:
+        """Return the whole body, decompressed; TooLarge when it is over its cap or deadline."""
+        status, headers = response.status_code, response.headers
+        too_large = TooLarge(f"the API's answer has more than {cap} bytes", status=status)
+        if "Content-Encoding" not in headers and (answers.count(headers.get("Content-Length")) or 0) > cap:
+            raise too_large
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            self._mind(raw, deadline, status)
+            part = raw.read1(_CHUNK_BYTES, decode_content=True)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            size += len(part)
+            if size > cap:
+                raise too_large
+
+    def _mind(self, raw: BaseHTTPResponse, deadline: float, status: int) -> None:
+        """Raise TooLarge after the deadline; near it, let no read wait beyond it."""
+        left_s = deadline - monotonic()
+        if left_s <= 0:
+            raise self._too_slow(status)
+        if left_s < self._read_timeout_s:
+            sock = getattr(raw.connection, "sock", None)
+            if sock is not None:
+                sock.settimeout(left_s)
+
+    def _too_slow(self, status: int) -> TooLarge:
+        return TooLarge(f"the API's answer took more than {self._total_timeout_s:g} s", status=status)
+
+    def _discard(self, response: requests.Response, deadline: float) -> None:
+        """Be done with a body nobody wants: read it if it is short, for the connection's sake."""
+        length = answers.count(response.headers.get("Content-Length"))
+        if length is None or length > _DRAIN_MAX_BYTES:
+            response.raw.close()
+            return
+        try:
+            self._body(response, min(deadline, monotonic() + 1), _DRAIN_MAX_BYTES)
+        except ApiError:
+            # Its connection is closed; the status is known, and that is all the body was read for.
+            _log.debug("the body of an error answer was not readable", extra={"status": response.status_code})
+
+
+def _query(since: datetime, before: datetime, limit: int, offset: int) -> str:
+    """Return the query, dates in the one documented form: any other may be ignored, which means "last 24 hours"."""
+    if since.tzinfo is None or before.tzinfo is None:
+        raise ValueError("a window's bounds are aware instants")
+    since = floor_second(since)
+    if before > floor_second(before):
+        before = floor_second(before) + SECOND
+    if not timedelta(0) < before - since <= SPAN_MAX:
+        raise ValueError(f"a query covers more than nothing and at most {SPAN_MAX.days} days")
+    if not 1 <= limit <= LIMIT_MAX or offset < 0:
+        raise ValueError(f"a page has 1 to {LIMIT_MAX} records and no negative offset")
+    return f"updated_since={_compact(since)}&updated_before={_compact(before)}&limit={limit}&offset={offset}"
+
+
+def _compact(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _origin(address: SplitResult) -> tuple[str, str | None, int]:
+    default = 443 if address.scheme == "https" else 80
+    return address.scheme, address.hostname, address.port or default
+
+
+def _broken(what: str, error: BaseException, status: int | None = None) -> Unavailable:
+    """Return the error of a connection that failed, named after what failed at the bottom of it."""
+    while inner := _inner(error):
+        error = inner
+    slow = isinstance(error, TransportTimeout | TimeoutError)
+    return Unavailable(f"{what}: {'timed out' if slow else type(error).__name__}", status=status)
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    """Return what an error wraps; None at the bottom."""
+    wrapped: list[object] = [getattr(error, "reason", None), *error.args, error.__cause__]
+    return next((inner for inner in wrapped if isinstance(inner, BaseException) and inner is not error), None)
