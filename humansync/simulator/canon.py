@@ -1,0 +1,75 @@
+"""What a record is, and its digest: the terms in which a database is compared with the simulator. Pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from humansync.kinds import KINDS, Read
+
+#: joins the parts of an identity that has several, as in `humanId` and `description` of genetic traits
+JOINT = "\x1f"
+
+#: Keys in the record that make up a kind's identity.
+IDENTITY_KEYS: dict[str, tuple[str, ...]] = {
+    kind.name: ("id",) if kind.read is Read.WINDOWED else ("humanId", "description") for kind in KINDS.values()
+}
+
+_I64_MIN, _U64_MAX = -(2**63), 2**64 - 1
+
+
+def parse(body: bytes) -> Any:
+    """Return the JSON value of a body, also one that a strict parser refuses (lone surrogates)."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)
+
+
+def dump(record: object) -> bytes:
+    """Return compact JSON of any value, keys in their order, also with lone surrogates or huge integers."""
+    try:
+        return orjson.dumps(record)
+    except TypeError:
+        return json.dumps(record, separators=(",", ":")).encode()
+
+
+def identity(kind: str, record: object) -> str | None:
+    """Return the record's identity; None for what cannot be told apart (no object, no id)."""
+    if not isinstance(record, Mapping):
+        return None
+    parts = [part for key in IDENTITY_KEYS[kind] if isinstance(part := record.get(key), str) and part]
+    return JOINT.join(parts) if len(parts) == len(IDENTITY_KEYS[kind]) else None
+
+
+def canonical(record: object) -> bytes:
+    """Return the one spelling of a JSON value: sorted keys, no blanks, UTF-8.
+
+    What no database can hold is spelled as a database would: NUL and lone surrogates as U+FFFD, integers
+    beyond 64 bits as floats. A payload read back from a JSON column therefore spells the same as the record sent.
+    """
+    try:
+        text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return orjson.dumps(_storable(record), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(_storable(record), option=orjson.OPT_SORT_KEYS) if b"\\u0000" in text else text
+
+
+def digest(record: object) -> str:
+    """Return the SHA-1 (hex) of the canonical spelling: a fingerprint, not a secret."""
+    return hashlib.sha1(canonical(record), usedforsecurity=False).hexdigest()
+
+
+def _storable(value: object) -> object:
+    """Return the value with everything replaced that a database's text or JSON refuses."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {str(_storable(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, int) and not _I64_MIN <= value <= _U64_MAX:
+        return float(value)
+    return value
