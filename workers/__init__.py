@@ -1,0 +1,1 @@
+"""Every process one can start: the Celery app and its life cycle, the command line, the embedded deployment."""
