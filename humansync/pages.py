@@ -26,19 +26,24 @@ from humansync.windows import SECOND, Window, floor_second, split
 
 #: The API's maximum of records a request.
 LIMIT = 500
-#: Share of a page that a cut aims at: 70 places of 500 in reserve are over three standard
-#: deviations of evenly spread rows, so that one window in several hundred overflows.
-FILL = 0.86
+#: Share of a page that a cut aims at: 50 places of 500 in reserve are over two standard
+#: deviations of evenly spread rows, so that one window in a hundred overflows.
+FILL = 0.9
 #: No server is known to give fewer records a page than this: a shorter page is the last one.
 SMALLEST_CAP = 20
 #: From this share of a page on, a short page may be a full one that a server filtered afterwards.
-NEARLY_FULL = 0.98
+NEARLY_FULL = 0.99
 #: A cut by the API's own total may make this many windows ...
 PARTS_BY_TOTAL = 2048
-#: ... and one by an estimate only so many: a burst must not scatter requests over empty time.
+#: ... and one by an estimate only so many ...
 PARTS_BY_ESTIMATE = 128
-#: Share of the window that is read as a pilot.
+#: ... but this many where it asks for more: then a burst, which the estimate spreads over the whole
+#: window, does not scatter requests over empty time.
+PARTS_OF_BURST = 16
+#: A pilot is this part of its window; a pilot that is full itself is halved.
 PILOT = 8
+#: From this many parts on, a cut allows for the error of the sample it is estimated from.
+FEW_PARTS = 4
 #: Rows asked for again on the next page of a walk, and the anchor's length.
 OVERLAP = 25
 #: Missing anchors in a row before the pass begins again.
@@ -79,6 +84,8 @@ class Facts:
     has_next: bool | None = None
     #: rows of this page that were new to the database
     fresh: int = 0
+    #: rows per second in the kind's history, None where nothing is known
+    density: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +146,7 @@ def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | 
     page, expected = page_size(row, state), density * row.window.seconds
     if expected <= 2 * page or row.window.seconds < 2 * PILOT:
         return None
-    parts = split(row.window, min(PARTS_BY_ESTIMATE, math.ceil(expected / (FILL * page))))
+    parts = split(row.window, _parts(expected, page, LIMIT))
     return Step(State.OWED, Walk(), "dense by experience", children=tuple(parts), requests=0)
 
 
@@ -217,24 +224,40 @@ def _cut(row: WindowRow, part: Window, facts: Facts, page: int) -> Step:
     """Cut a full window, or begin with a pilot where nothing tells how full it is."""
     expected = _expected(part, facts, page)
     if expected is None:
-        lower = row.window.before - timedelta(seconds=max(1, part.seconds // PILOT))
+        share = PILOT if row.walk.lower is None else 2
+        lower = row.window.before - timedelta(seconds=max(1, part.seconds // share))
         return Step(State.WALKING, Walk(lower=lower, limit=row.walk.limit), "full, density unknown: newest part first")
-    most = PARTS_BY_TOTAL if facts.total is not None else PARTS_BY_ESTIMATE
-    parts = max(2, min(most, math.ceil(expected / (FILL * page))))
-    children = split(part, parts)
+    sample = facts.received if facts.total is None or facts.total <= page else None
+    children = split(part, max(2, _parts(expected, page, sample)))
     if part.since > row.window.since:
         children.insert(0, Window(row.window.since, part.since))
     return Step(State.OWED, Walk(), f"full: cut in {len(children)}", children=tuple(children))
 
 
+def _parts(expected: float, page: int, sample: int | None) -> int:
+    """Return into how many windows `expected` rows go, a page each.
+
+    sample: from how many rows that was estimated, None where it is exact. Where the error of the
+    sample would make most windows overflow, more windows are cheaper; with few windows it is not.
+    """
+    parts = expected / (FILL * page)
+    if sample is None:
+        return min(PARTS_BY_TOTAL, math.ceil(parts - 0.1))
+    if parts > FEW_PARTS:
+        parts *= 1 + 0.7 / math.sqrt(max(1, sample))
+    return math.ceil(parts - 0.1) if parts <= PARTS_BY_ESTIMATE else PARTS_OF_BURST
+
+
 def _expected(part: Window, facts: Facts, page: int) -> float | None:
-    """Return how many rows the part holds: the API's total, or what the span of the page suggests.
+    """Return how many rows the part holds: by the API's total, by experience, or by the span of the page.
 
     Rows sorted by time, or nearly, span little of the window: their density is a lower bound of
     its own. A page spread over the whole window is a sample that says nothing about the rest.
     """
     if facts.total is not None and facts.total > page:
         return facts.total
+    if facts.density:
+        return max(facts.density * part.seconds, 1.2 * page)
     if len(facts.updated) < page // 2:
         return None
     ordered = sorted(facts.updated)
@@ -256,6 +279,8 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - 1 - last
+    if unstable and facts.fresh == 0 and walk.number == 1 and walk.offset + walk.overlap < page:
+        return _complete(row, state, facts, kind, "a short page, and nothing new behind it")
     if facts.received < page and (beyond == 0 or facts.received < max(SMALLEST_CAP, state.largest_page)):
         return _end_of_walk(row, state, facts, kind)
     part = Window(lower_bound(row), row.window.before)
@@ -331,9 +356,9 @@ def _complete(row: WindowRow, state: KindState, facts: Facts, kind: Kind, why: s
     expected = (walk.offset + facts.received) / pilot.seconds * rest.seconds
     # The window is known to hold more than a page: a pilot that found next to nothing says that
     # its rows lie elsewhere, not that there are none.
-    page = page_size(row, state)
-    parts = math.ceil(expected / (FILL * page)) if expected > page / 2 else 4
-    children = tuple(split(rest, min(PARTS_BY_ESTIMATE, parts)))
+    page, rows = page_size(row, state), walk.offset + facts.received
+    parts = _parts(expected, page, rows) if expected > page / 2 else FEW_PARTS
+    children = tuple(split(rest, parts))
     return Step(State.OWED, Walk(), f"{why}; rest cut", done=pilot, children=children, read_at=walk.began_at)
 
 

@@ -40,6 +40,8 @@ class Planned:
 
     windows: list[tuple[Window, Purpose]] = field(default_factory=list)
     changes: dict[str, object] = field(default_factory=dict)
+    #: requests spent on planning, charged to the first window
+    requests: int = 0
 
 
 def horizon(policy: Policy, api_now: datetime) -> datetime:
@@ -84,7 +86,7 @@ def live(
     if state.swept_at is not None and api_now - state.swept_at >= SWEEP_EVERY:
         changes |= {"swept_at": api_now, "page_cap": None}
         span = Window(max(start, end - SWEEP_SPAN), end)
-        planned += [(window, Purpose.SWEEP) for window in merge(coverage) if (window := _common(window, span))]
+        planned += [(again, Purpose.SWEEP) for window in merge(coverage) if (again := _common(window, span))]
     return Planned(planned, changes)
 
 
@@ -92,12 +94,11 @@ def _owed(start: datetime, end: datetime, busy: Sequence[Window], overlap_s: flo
     """Return the gaps of `[start, end)`, newest first; the one that ends now reaches back by the overlap."""
     frontier = max([window.before for window in busy if window.before > start], default=start)
     missing = gaps(Window(start, end), busy)
-    if frontier > start and missing and missing[-1].before == end:
-        if (end - frontier).total_seconds() < step_s:
-            missing.pop()
-        else:
-            since = max(start, floor_second(missing[-1].since - timedelta(seconds=overlap_s)))
-            missing[-1] = Window(since, end)
+    if frontier > start and missing and missing[-1].since == frontier:
+        new = missing.pop()
+        if new.seconds >= step_s:
+            since = max(start, floor_second(new.since - timedelta(seconds=overlap_s)))
+            missing.append(Window(since, end))
     return [part for gap in reversed(missing) for part in reversed(split_by_width(gap, WINDOW_MAX.total_seconds()))]
 
 

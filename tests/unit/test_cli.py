@@ -1,0 +1,129 @@
+"""The command line by itself: usage, errors, exit statuses, and how little it imports."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from humansync.errors import ConfigError, StoreUnavailable
+from workers import arguments, cli
+
+SLOW = ("celery", "kombu", "sqlalchemy", "redis", "rich", "pydantic", "requests", "alembic")
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def run(*words: str) -> int:
+    """Return the exit status of a command run in this process."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["status", "-h"], [], ["run", "no_such_kind"], ["--version"]]
+)
+def test_help_and_usage_errors_import_nothing_slow(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom workers import cli\n"
+        "try:\n    cli.main(sys.argv[1:])\n"
+        f"finally:\n    sys.stderr.write('loaded:' + ','.join(m for m in {SLOW!r} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("loaded:"), done.stderr
+
+
+def test_help_lists_every_command_first_steps_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines() if line]
+    assert listed == ["run", "up", "sync", "status", "pause", "resume", "reset", "doctor", "migrate", "simulator"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["rnu"], "run"),
+        (["run", "--sinc", "3d"], "--since"),
+        (["run", "heart_rate"], "did you mean heart_rates?"),
+        (["run", "xyzzy"], "kinds are activities, activity_summaries"),
+        (["run", "--since", "yesterday"], "--since: 'yesterday' is not a day (2026-01-31)"),
+        (["run", "--since", "2026-01-31T12:00:00"], "--since"),
+        (["run", "--since", "2026-02-01", "--before", "2026-01-01"], "must lie before"),
+        (["run", "--since", "2026-02-01", "--before", "2026-02-01"], "must lie before"),
+        (["run", "--since", "2199-01-01"], "future"),
+        (["run", "--before", "2026-01-01"], "--before needs --since"),
+        (["sync", "weight"], "did you mean weights?"),
+        (["pause"], "Missing argument"),
+        (["pause", "slep"], "did you mean sleeps?"),
+        (["reset", "sleeps"], "--to"),
+        (["reset", "sleeps", "--to", "2199-01-01"], "future"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_status_2(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert says in shown.err
+    assert shown.err.startswith("humansync: ")
+    assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (ConfigError("HUMANSYNC_RATE='x' is wrong"), 2, "humansync: HUMANSYNC_RATE='x' is wrong\n"),
+        (StoreUnavailable("the database does not answer"), 1, "humansync: the database does not answer\n"),
+        (PermissionError(13, "Permission denied", "var"), 1, "humansync: Permission denied: var\n"),
+        (KeyError("human-id-of-somebody"), 1, "humansync: this is a fault of humansync itself (KeyError at "),
+        (KeyboardInterrupt(), 130, "\n"),
+        (cli.Terminated(15), 143, ""),
+    ],
+)
+def test_no_traceback_and_no_data_reach_the_user(
+    error: BaseException,
+    status: int,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(arguments, "known_kinds", fail)
+    assert run("pause", "sleeps") == status
+    shown = capsys.readouterr().err
+    assert shown.startswith(says)
+    assert "Traceback" not in shown
+    assert "somebody" not in shown
+
+
+def test_a_wrong_setting_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HUMANSYNC_RATE", "fast")
+    assert run("run") == 2
+    assert "HUMANSYNC_RATE='fast' is wrong" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kinds_are_taken_once_each_in_the_order_named() -> None:
+    assert arguments.known_kinds(["sleeps", "Heart-Rates", "sleeps"]) == ("sleeps", "heart_rates")
+
+
+def test_bounds_are_whole_utc_seconds() -> None:
+    asked = arguments.scope([], "2026-01-31T12:00:00.9+01:00", "12h", NOW)
+    assert asked.bounds == {"since": "2026-01-31T11:00:00Z", "before": "2026-11-24T00:00:00Z"}
+
+
+def test_no_bounds_are_none() -> None:
+    assert arguments.scope(["sleeps"], None, None, NOW) == arguments.Scope(("sleeps",))
+
+
+def test_a_scope_names_its_kinds() -> None:
+    with pytest.raises(ConfigError, match="no kind 'x'"):
+        arguments.scope(["x"], None, None, NOW)

@@ -1,0 +1,144 @@
+"""The page reader against a model of the API: every reading of bounds, order, headers and caps."""
+
+import math
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from humansync import pages
+from humansync.errors import FilterIgnored, Uncertain
+from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
+from humansync.windows import SECOND, Window
+from tests.unit.reader_model import NOW, SETTLE_S, ModelApi, read, spread
+
+MONTH = Window(NOW - timedelta(days=30, hours=1), NOW - timedelta(hours=1))
+HOT = Window(NOW - timedelta(hours=2), NOW - timedelta(hours=2) + SECOND)
+ORDERS = ["event-desc", "updated-asc", "updated-desc", "per-user"]
+
+
+def missing(api: ModelApi, stored: dict[str, object], window: Window) -> list[str]:
+    return [i for i, updated in api.rows.items() if window.since <= updated < window.before and i not in stored]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    count=st.integers(0, 2500),
+    seed=st.integers(0, 10_000),
+    order=st.sampled_from([*ORDERS, "shuffled"]),
+    since_inclusive=st.booleans(),
+    before_inclusive=st.booleans(),
+    truncates=st.booleans(),
+    cap=st.sampled_from([500, 500, 100, 50]),
+    with_total=st.booleans(),
+    with_link=st.booleans(),
+    wrong_total=st.sampled_from([0, 0, 7, -3, 400, -400]),
+    departures=st.sampled_from([0, 0, 1, 3]),
+)
+def test_no_row_that_stays_is_ever_missed(count: int, seed: int, departures: int, **switches: object) -> None:
+    api = ModelApi(spread(count, MONTH, seed), seed=seed, departures=departures, **switches)  # type: ignore[arg-type] # drawn by name
+    reading = read(api, MONTH)
+    assert reading.covered == [MONTH]
+    assert missing(api, dict(reading.stored), MONTH) == []
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("departures", [0, 1, 5, 20])
+def test_a_second_that_holds_many_pages_is_walked_without_loss(order: str, departures: int) -> None:
+    """Switch off the overlap (`_walk_on`: overlap 0) or the anchor (`_step_back`) and rows are lost here."""
+    for seed in range(3):
+        api = ModelApi(spread(3000, HOT, seed), seed=seed, order=order, departures=departures)
+        reading = read(api, HOT)
+        assert missing(api, dict(reading.stored), HOT) == []
+        assert reading.covered == [HOT]
+
+
+def test_a_hot_second_in_changing_order_is_read_until_nothing_new_comes() -> None:
+    for seed in range(5):
+        api = ModelApi(spread(1500, HOT, seed), seed=seed, order="shuffled")
+        reading = read(api, HOT)
+        assert missing(api, dict(reading.stored), HOT) == []
+
+
+@pytest.mark.parametrize("count", [10, 480, 501, 1000, 1500, 2000, 2500, 10_000, 20_000])
+@pytest.mark.parametrize("order", ["event-desc", "updated-asc"])
+@pytest.mark.parametrize("with_total", [False, True])
+def test_evenly_spread_rows_cost_few_requests(count: int, order: str, with_total: bool) -> None:
+    api = ModelApi(spread(count, MONTH), order=order, with_total=with_total)
+    assert read(api, MONTH).requests <= 1.3 * math.ceil(count / 500) + 2
+
+
+def test_known_density_costs_a_page_and_a_ninth() -> None:
+    api = ModelApi(spread(20_000, MONTH))
+    reading = read(api, MONTH, density=20_000 / MONTH.seconds, largest_page=500)
+    assert reading.requests <= 1.15 * 40
+
+
+def test_an_idle_window_costs_one_request() -> None:
+    assert read(ModelApi({}), MONTH).requests == 1
+    assert read(ModelApi(spread(19, MONTH)), MONTH).requests == 1
+
+
+def test_a_burst_in_a_quiet_month_is_found_without_a_flood_of_requests() -> None:
+    burst = Window(NOW - timedelta(days=20), NOW - timedelta(days=20) + timedelta(seconds=30))
+    api = ModelApi(spread(3000, burst))
+    reading = read(api, MONTH)
+    assert missing(api, dict(reading.stored), MONTH) == []
+    assert reading.requests < 200
+
+
+def row(window: Window, walk: Walk = Walk(), state: State = State.OWED) -> WindowRow:
+    return WindowRow(1, "activities", window, Purpose.LIVE, state, 0, walk)
+
+
+def test_rows_outside_the_bounds_stop_the_kind() -> None:
+    for outside in (MONTH.since - timedelta(seconds=3), MONTH.before + timedelta(seconds=2)):
+        facts = pages.Facts(1, ["a"], [outside], NOW)
+        with pytest.raises(FilterIgnored):
+            pages.settle(row(MONTH), KindState("activities"), facts, settle_s=SETTLE_S)
+
+
+def test_adjoining_windows_overlap_by_a_second() -> None:
+    ask = pages.request(row(MONTH), KindState("activities"))
+    assert (ask.since, ask.before) == (MONTH.since - SECOND, MONTH.before)
+
+
+def test_a_window_ends_no_closer_to_the_apis_clock_than_the_settle_delay() -> None:
+    """The local clock may be wrong: what counts is the clock the answer carries."""
+    api_time = MONTH.before + timedelta(seconds=SETTLE_S - 30)
+    step = pages.settle(row(MONTH), KindState("activities"), pages.Facts(0, [], [], api_time), settle_s=SETTLE_S)
+    assert step.window == Window(MONTH.since, MONTH.before - timedelta(seconds=30))
+    with pytest.raises(Uncertain):
+        facts = pages.Facts(0, [], [], MONTH.since)
+        pages.settle(row(MONTH), KindState("activities"), facts, settle_s=SETTLE_S)
+
+
+def test_a_short_page_that_could_be_a_cap_is_confirmed() -> None:
+    """499 of 500, or 100 where nothing longer was ever seen, may be all the server gives."""
+    for received, largest in ((499, 500), (100, 0), (100, 100)):
+        names = [f"{i}" for i in range(received)]
+        facts = pages.Facts(received, names, [MONTH.since] * received, NOW)
+        step = pages.settle(row(MONTH), KindState("activities", largest_page=largest), facts, settle_s=SETTLE_S)
+        assert step.state is State.WALKING
+    facts = pages.Facts(100, names[:100], [MONTH.since] * 100, NOW)
+    step = pages.settle(row(MONTH), KindState("activities", largest_page=101), facts, settle_s=SETTLE_S)
+    assert step.state is State.DONE
+
+
+def test_the_first_page_of_a_collection_without_times_tells_whether_to_read_on() -> None:
+    names = [f"{i}" for i in range(500)]
+    facts = pages.Facts(500, names, [], NOW, fresh=0)
+    traits = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.OWED, 0)
+    recent = KindState("genetic_traits", largest_page=500, whole_read_at=NOW - timedelta(hours=1))
+    assert pages.settle(traits, recent, facts, settle_s=SETTLE_S).state is State.DONE
+    old = KindState("genetic_traits", largest_page=500, whole_read_at=NOW - timedelta(days=2))
+    assert pages.settle(traits, old, facts, settle_s=SETTLE_S).state is State.WALKING
+
+
+def test_a_whole_collection_is_walked_and_its_read_dated_by_its_beginning() -> None:
+    api = ModelApi(spread(1700, MONTH))
+    ends = []
+    reading = read(api, MONTH, kind="genetic_traits", on_step=lambda _row, step: ends.append(step))
+    assert len(reading.stored) >= 1700 - 5
+    assert ends[-1].stale_before == ends[-1].whole_read_at == NOW

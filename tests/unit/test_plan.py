@@ -1,0 +1,123 @@
+"""What a kind owes follows from coverage alone."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from humansync import plan
+from humansync.ledger import KindState, Purpose
+from humansync.windows import Window, gaps, merge
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+POLICY = plan.Policy(settle_s=120, overlap_s=900, since_s=30 * 86400)
+HORIZON = NOW - timedelta(seconds=120)
+START = NOW - timedelta(days=10)
+STATE = KindState("activities", start=START, swept_at=NOW)
+
+
+def live(
+    state: KindState, coverage: list[Window], active: list[Window], now: datetime = NOW, step_s: float = 5
+) -> list[Window]:
+    planned = plan.live(state, coverage, active, POLICY, now, step_s=step_s)
+    return [window for window, purpose in planned.windows if purpose is Purpose.LIVE]
+
+
+def test_a_kind_with_no_cursor_begins_as_far_back_as_the_setting_says() -> None:
+    planned = plan.live(KindState("activities"), [], [], POLICY, NOW, step_s=5)
+    assert planned.windows == [(Window(NOW - timedelta(days=30), HORIZON), Purpose.LIVE)]
+    assert planned.changes["start"] == NOW - timedelta(days=30)
+
+
+def test_an_idle_kind_owes_one_window_from_the_overlap_behind_its_cursor() -> None:
+    cursor = NOW - timedelta(seconds=600)
+    assert live(STATE, [Window(START, cursor)], []) == [Window(cursor - timedelta(seconds=900), HORIZON)]
+
+
+def test_a_second_call_at_the_same_time_owes_nothing() -> None:
+    assert live(STATE, [Window(START, HORIZON)], []) == []
+    assert live(STATE, [], [Window(START, HORIZON)]) == []
+
+
+def test_less_new_time_than_a_step_is_left_to_the_next_pass() -> None:
+    coverage = [Window(START, HORIZON - timedelta(seconds=4))]
+    assert live(STATE, coverage, [], step_s=5) == []
+    assert len(live(STATE, coverage, [], step_s=1)) == 1
+
+
+def test_a_gap_in_the_past_is_owed_without_overlap() -> None:
+    hole = Window(START + timedelta(days=1), START + timedelta(days=2))
+    coverage = [Window(START, hole.since), Window(hole.before, HORIZON)]
+    assert live(STATE, coverage, []) == [hole]
+
+
+def test_new_data_are_owed_while_history_is_still_under_way() -> None:
+    history = Window(START, NOW - timedelta(hours=1))
+    assert live(STATE, [], [history]) == [Window(history.before - timedelta(seconds=900), HORIZON)]
+
+
+def test_a_paused_kind_owes_nothing() -> None:
+    assert live(replace(STATE, paused=True), [], []) == []
+
+
+def test_a_disabled_kind_is_asked_again_after_a_day() -> None:
+    disabled = replace(STATE, disabled="404", disabled_at=NOW - timedelta(hours=23))
+    assert live(disabled, [], []) == []
+    planned = plan.live(disabled, [], [], POLICY, NOW + timedelta(hours=2), step_s=5)
+    assert planned.windows
+    assert planned.changes["disabled"] is None
+
+
+def test_recent_days_are_read_again_once_a_day() -> None:
+    swept = replace(STATE, swept_at=NOW - timedelta(days=1))
+    planned = plan.live(swept, [Window(START, HORIZON)], [], POLICY, NOW, step_s=5)
+    assert planned.windows == [(Window(HORIZON - timedelta(days=3), HORIZON), Purpose.SWEEP)]
+    assert planned.changes["swept_at"] == NOW
+
+
+def test_a_collection_without_times_makes_one_pass_at_a_time() -> None:
+    traits = KindState("genetic_traits")
+    first = plan.live(traits, [], [], POLICY, NOW, step_s=5).windows
+    assert first == [(Window(HORIZON - timedelta(days=30), HORIZON), Purpose.LIVE)]
+    assert plan.live(traits, [], [first[0][0]], POLICY, NOW, step_s=5).windows == []
+    assert plan.live(traits, [first[0][0]], [], POLICY, NOW, step_s=5).windows == []
+
+
+hours = st.integers(0, 10 * 24)
+spans = st.lists(st.tuples(hours, st.integers(1, 48)), max_size=8).map(
+    lambda pairs: [Window(START + timedelta(hours=a), START + timedelta(hours=a + b)) for a, b in pairs]
+)
+
+
+@given(spans, spans)
+def test_covered_under_way_and_owed_make_the_whole(coverage: list[Window], active: list[Window]) -> None:
+    """Nothing between the start and the horizon is forgotten, and no window is over 30 days."""
+    owed = live(STATE, merge(coverage), active, step_s=1)
+    assert gaps(Window(START, HORIZON), [*coverage, *active, *owed]) == []
+    assert all(window.before - window.since <= timedelta(days=30) for window in owed)
+    assert all(window.before <= HORIZON for window in owed)
+
+
+@given(spans, spans)
+def test_planning_twice_is_planning_once(coverage: list[Window], active: list[Window]) -> None:
+    owed = live(STATE, merge(coverage), active)
+    assert live(STATE, merge(coverage), [*active, *owed]) == []
+
+
+@given(spans, st.integers(1, 240))
+def test_a_backfill_owes_its_range_less_what_is_under_way(active: list[Window], length: int) -> None:
+    bounds = Window(START, START + timedelta(hours=length))
+    owed = [window for window, _ in plan.backfill(bounds, active, POLICY, NOW).windows]
+    assert merge(owed) == gaps(Window(bounds.since, min(bounds.before, HORIZON)), active)
+
+
+def test_a_backfill_never_ends_in_the_unsettled_present() -> None:
+    planned = plan.backfill(Window(NOW - timedelta(hours=1), NOW + timedelta(hours=1)), [], POLICY, NOW)
+    assert [window.before for window, _ in planned.windows] == [HORIZON]
+
+
+def test_the_cursor_is_the_end_of_the_gapless_prefix() -> None:
+    coverage = [Window(START, START + timedelta(days=1)), Window(START + timedelta(days=2), HORIZON)]
+    assert plan.cursor(STATE, coverage) == START + timedelta(days=1)
+    assert plan.cursor(KindState("activities"), coverage) is None
