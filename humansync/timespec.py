@@ -35,3 +35,8 @@ def parse_span(text: str) -> timedelta:
     if match is None:
         raise ValueError(f"{text[:40]!r} is not a span such as 2w, 30d, 12h, 45m or 90s")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def span_seconds(text: str, now: datetime) -> float:
+    """Return how many seconds before `now` the instant lies that `text` names; ValueError as `parse_time`."""
+    return (now - parse_time(text, now)).total_seconds()
