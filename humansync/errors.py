@@ -73,5 +73,9 @@ class StoreUnavailable(HumansyncError):
     """The database cannot be reached, is locked or full: back off, nothing is half-stored."""
 
 
+class StoreRefused(HumansyncError):
+    """The database refused a statement: a fault of ours that trying again does not mend. Names the class only."""
+
+
 class StateUnavailable(HumansyncError):
     """Redis cannot be reached: go on with a small fixed share, the ledger knows the rest."""

@@ -24,6 +24,7 @@ class Type(StrEnum):
     INSTANT = "instant"  #: UTC instant, millisecond resolution
     DATE = "date"  #: the user's calendar day, never converted
     JSON = "json"
+    UNIT = "unit"  #: text: the record's unit in its normal spelling, null where it is none of `Kind.units`
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,13 @@ _START, _END = _instant("start_time", "startTime"), _instant("end_time", "endTim
 _TIMESTAMP, _DATE = _instant("timestamp", "timestamp"), _date("date")
 _ZONE = (_text("tz_offset", "tzOffset"), _text("time_zone", "timeZone"))
 _SOURCE_DATA, _TIME_SERIES = _json("source_data", "sourceData"), _json("time_series", "timeSeries")
-_UNIT = _text("unit")
+_UNIT = (_text("unit"), Field("unit_normal", "unit", Type.UNIT))
 _PERCENT = {"%": "percent", "SpO2": "percent", "SpO2(%)": "percent", "percent": "percent"}
 
 
 def _reading(name: str, unit: str, extra: tuple[Field, ...] = (), units: dict[str, str] | None = None) -> Kind:
     """Return a kind whose records are one measured value with its unit."""
-    fields = (_TIMESTAMP, *_ZONE, _number("value", unit), _UNIT, *extra, _SOURCE_DATA)
+    fields = (_TIMESTAMP, *_ZONE, _number("value", unit), *_UNIT, *extra, _SOURCE_DATA)
     return Kind(name, name, fields, units=units or {unit: unit})
 
 
@@ -170,7 +171,7 @@ _ALL: tuple[Kind, ...] = (
             _number("systolic", "mmHg"),
             _number("diastolic", "mmHg"),
             _number("heart_rate", "bpm", "heartRate"),
-            _UNIT,
+            *_UNIT,
             _SOURCE_DATA,
         ),
         units={"mmHg": "mmHg"},

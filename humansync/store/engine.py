@@ -1,0 +1,151 @@
+"""Engines for SQLite and PostgreSQL, and the one place where their errors become ours."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from humansync.errors import ConfigError, StoreRefused, StoreUnavailable
+
+#: A writer waits this long for another one (SQLite), a statement for a lock (PostgreSQL).
+LOCK_WAIT_S = 30
+#: No statement of ours takes nearly as long; one that does hangs, and its slot must come free.
+STATEMENT_LIMIT_S = 60
+CONNECT_LIMIT_S = 10
+#: Connections of one process: threads come and go, idle ones are kept up to the first number.
+POOL_KEPT, POOL_MORE = 5, 59
+#: RETURNING, since 2021.
+_SQLITE_OLDEST = (3, 35, 0)
+#: Execution option of transactions that write: SQLite must take its lock at the beginning, a reader
+#: that becomes a writer half-way is refused without waiting.
+WRITES = "humansync_writes"
+
+_POSTGRESQL_NAMES = ("postgresql", "postgres", "postgresql+psycopg")
+_KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+
+def make_engine(url: str) -> sa.Engine:
+    """Return an engine for a SQLite or PostgreSQL URL. Raises ConfigError for any other; connects to nothing."""
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError:
+        raise ConfigError("DATABASE_URL is no database URL (sqlite:///file or postgresql://user@host/name)") from None
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        return _sqlite(parsed)
+    if parsed.drivername in _POSTGRESQL_NAMES:
+        return _postgresql(parsed.set(drivername="postgresql+psycopg"))
+    raise ConfigError(f"DATABASE_URL: {parsed.drivername} is not supported; use sqlite or postgresql")
+
+
+def _common() -> dict[str, Any]:
+    return {
+        "json_serializer": lambda value: orjson.dumps(value).decode(),
+        "json_deserializer": orjson.loads,
+        # parameters are health data: never in an exception's text
+        "hide_parameters": True,
+    }
+
+
+def _pool() -> dict[str, Any]:
+    return {
+        "pool_size": POOL_KEPT,
+        "max_overflow": POOL_MORE,
+        "pool_timeout": LOCK_WAIT_S,
+        "pool_use_lifo": True,  # idle connections stay idle and may be closed
+    }
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if sqlite3.sqlite_version_info < _SQLITE_OLDEST:
+        raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
+    in_memory = url.database in (None, "", ":memory:")
+    if not in_memory:
+        try:
+            Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"DATABASE_URL: the database's folder cannot be made ({error.strerror})") from error
+    kind_of_pool: dict[str, Any] = {"poolclass": sa.StaticPool} if in_memory else _pool()
+    engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_S}, **kind_of_pool, **_common())
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # the driver's own idea of BEGIN is in the way
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000}")
+        # readers never wait for the writer
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # a crash of the machine may lose the last transactions whole, rows and ledger alike: never a part
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        connect_args={"connect_timeout": CONNECT_LIMIT_S, "application_name": "humansync", **_KEEPALIVE},
+        pool_pre_ping=True,  # a connection that died while idle is replaced, not noticed by a page
+        **_pool(),
+        **_common(),
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        settings = {
+            "TimeZone": "UTC",
+            "statement_timeout": f"{STATEMENT_LIMIT_S}s",
+            "lock_timeout": f"{LOCK_WAIT_S}s",
+            "idle_in_transaction_session_timeout": f"{STATEMENT_LIMIT_S}s",
+        }
+        with connection.cursor() as cursor:
+            calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+            cursor.execute(f"SELECT {calls}", [part for pair in settings.items() for part in pair])
+        connection.commit()
+
+    return engine
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+#: SQLSTATEs, beside those psycopg calls operational, that another attempt may mend: a fail-over made
+#: the server read-only; tables or columns are not there yet.
+_READ_ONLY, _NO_SCHEMA = "25006", ("42P01", "42703")
+_SCHEMA_MISSING = "the database has no tables yet, or older ones: run `humansync migrate`"
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn the drivers' errors into StoreUnavailable or StoreRefused; neither carries anybody's data."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        ours = _ours(error)
+        # what a server says of a refused value repeats the value: that cause is not kept
+        raise ours from (error if isinstance(ours, StoreUnavailable) else None)
+    except exc.TimeoutError as error:
+        raise StoreUnavailable("no database connection came free in time") from error
+
+
+def _ours(error: exc.DBAPIError) -> StoreUnavailable | StoreRefused:
+    original = error.orig
+    name, code = type(original).__name__, getattr(original, "sqlstate", None)
+    if code in _NO_SCHEMA or (isinstance(original, sqlite3.OperationalError) and "no such" in str(original)):
+        return StoreUnavailable(_SCHEMA_MISSING)
+    if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
+        # without a code it is a matter of connecting, or SQLite: the text is about files and hosts
+        detail = f"SQLSTATE {code}" if code else str(original).split("\n", 1)[0]
+        return StoreUnavailable(f"the database is not available: {name}, {detail}")
+    if code == _READ_ONLY:
+        return StoreUnavailable("the database is read-only at the moment")
+    return StoreRefused(f"the database refused a statement: {name}" + (f", SQLSTATE {code}" if code else ""))

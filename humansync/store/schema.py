@@ -1,0 +1,47 @@
+"""Bring the schema to this version, and tell which version it is. The only part that needs Alembic."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from humansync.store.engine import WRITES, translated
+
+#: Ours alone, in case the database is shared with another application that uses Alembic.
+VERSION_TABLE = "sync_schema"
+_FOLDER = Path(__file__).with_name("migrations")
+#: An arbitrary number that all processes of humansync agree on.
+_LOCK = 7_202_611_240
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the schema to this version. Safe to call from several processes at once: one does the work.
+
+    All of it is one transaction on both databases. Raises StoreUnavailable if the database is.
+    """
+    with translated(), engine.execution_options(**{WRITES: True}).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # a table of millions may take its time, and so may the process before us
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def schema_version(engine: sa.Engine) -> tuple[str | None, str | None]:
+    """Return the revision of the database (None: no schema) and the one that this version wants."""
+    with translated(), engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        current = context.get_current_revision()
+    return current, ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    return config

@@ -1,0 +1,152 @@
+"""Records into their kind's table: one statement a page, and the newest version wins inside the SQL.
+
+This is the hot path. Of the ways measured (docs/decisions), these cost the worker least: PostgreSQL
+takes the page as one JSON parameter and unpacks it itself, SQLite takes tuples.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import NamedTuple
+
+import orjson
+import sqlalchemy as sa
+
+from humansync.kinds import KINDS, Kind, Read, Type, columns
+from humansync.records import Batch
+from humansync.store.tables import KIND_TABLES
+from humansync.values import Value, instant_text
+
+log = logging.getLogger(__name__)
+
+_POSTGRESQL_CASTS = {
+    Type.TEXT: "{}",
+    Type.UNIT: "{}",
+    Type.NUMBER: "({})::double precision",
+    Type.BOOLEAN: "({})::boolean",
+    Type.INSTANT: "({} || '+00')::timestamptz",
+    Type.DATE: "({})::date",
+    Type.JSON: "({})::jsonb",
+}
+#: A complete read of a kind without times that seems to delete more than this is not believed ...
+DELETED_SHARE = 0.2
+#: ... unless it is so few rows.
+DELETED_FEW = 10
+
+
+class _Statements(NamedTuple):
+    upsert: str
+    #: only where seeing an unchanged row must be noted: kinds read whole
+    seen: str
+
+
+def upsert(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime) -> int:
+    """Insert or update the batch's rows; return how many were. Older and equal versions change nothing."""
+    if not batch.rows:
+        return 0
+    if connection.dialect.name == "sqlite":
+        return _upsert_sqlite(connection, kind, batch, now)
+    rows = [(*row, orjson.Fragment(payload)) for row, payload in zip(batch.rows, batch.payloads, strict=True)]
+    page, stamp = orjson.dumps(rows).decode(), f"{instant_text(now)}+00"
+    return connection.exec_driver_sql(_postgresql(kind.name).upsert, (stamp, stamp, page)).rowcount
+
+
+def _upsert_sqlite(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime) -> int:
+    stamp = instant_text(now)
+    rows = [(*row, payload.decode(), stamp) for row, payload in zip(batch.rows, batch.payloads, strict=True)]
+    driver = connection.connection.dbapi_connection
+    before: int = driver.total_changes  # type: ignore[union-attr]  # sqlite3's own
+    connection.exec_driver_sql(_sqlite(kind.name).upsert, rows)
+    after: int = driver.total_changes  # type: ignore[union-attr]  # sqlite3's own
+    return after - before
+
+
+def mark_seen(connection: sa.Connection, kind: Kind, batch: Batch, at: datetime) -> None:
+    """Note on every row of the batch, changed or not, that it was seen at this instant."""
+    if not batch.rows:
+        return
+    names = [field.column for field in columns(kind)]
+    places = [names.index(column) for column in kind.identity]
+    keys: list[tuple[Value, ...]] = [tuple(row[i] for i in places) for row in batch.rows]
+    if connection.dialect.name == "sqlite":
+        stamp = instant_text(at)
+        connection.exec_driver_sql(_sqlite(kind.name).seen, [(stamp, *key) for key in keys])
+    else:
+        page = orjson.dumps(keys).decode()
+        connection.exec_driver_sql(_postgresql(kind.name).seen, (f"{instant_text(at)}+00", page))
+
+
+def delete_unseen(connection: sa.Connection, kind: Kind, since: datetime) -> int:
+    """Delete rows of persons seen since this instant that were not seen themselves; return how many.
+
+    Refuses to delete a large part of the table: a read that looks like that is not believed.
+    """
+    table = KIND_TABLES[kind.name]
+    persons = sa.select(table.c.human_id).where(table.c.synced_at >= since)
+    unseen = sa.and_(table.c.synced_at < since, table.c.human_id.in_(persons))
+    count = sa.select(sa.func.count(), sa.func.count().filter(unseen)).select_from(table)
+    stored, doomed = connection.execute(count).one()
+    if not doomed:
+        return 0
+    if doomed > DELETED_FEW and doomed > DELETED_SHARE * stored:
+        log.warning("too many rows vanished at once: kept", extra={"kind": kind.name, "rows": doomed, "of": stored})
+        return 0
+    return connection.execute(sa.delete(table).where(unseen)).rowcount
+
+
+# --- statements, built once -----------------------------------------------------------------------
+
+
+@cache
+def _postgresql(name: str) -> _Statements:
+    kind = KINDS[name]
+    fields = columns(kind)
+    cells = [_POSTGRESQL_CASTS[field.type].format(f"e ->> {i}") for i, field in enumerate(fields)]
+    select = f"SELECT {', '.join(cells)}, e -> {len(fields)}, %s::timestamptz, %s::timestamptz"
+    same_key = " AND ".join(f"t.{_quoted(column)} = e ->> {i}" for i, column in enumerate(kind.identity))
+    return _Statements(
+        upsert=f"{_insert(kind)} {select} FROM jsonb_array_elements(%s::jsonb) AS e {_on_conflict(kind)}",
+        seen=f"UPDATE {_quoted(name)} AS t SET synced_at = %s::timestamptz "
+        f"FROM jsonb_array_elements(%s::jsonb) AS e WHERE {same_key}",
+    )
+
+
+@cache
+def _sqlite(name: str) -> _Statements:
+    kind = KINDS[name]
+    last = len(columns(kind)) + 2
+    values = ", ".join(f"?{i}" for i in range(1, last + 1))
+    same_key = " AND ".join(f"{_quoted(column)} = ?" for column in kind.identity)
+    return _Statements(
+        upsert=f"{_insert(kind)} VALUES ({values}, ?{last}) {_on_conflict(kind)}",
+        seen=f"UPDATE {_quoted(name)} SET synced_at = ? WHERE {same_key}",
+    )
+
+
+def _insert(kind: Kind) -> str:
+    names = [*_names(kind), "payload", "first_seen_at", "synced_at"]
+    return f"INSERT INTO {_quoted(kind.name)} AS t ({', '.join(map(_quoted, names))})"
+
+
+def _on_conflict(kind: Kind) -> str:
+    """Return the clause that lets only a newer version, or other content at the same instant, overwrite."""
+    updated = [name for name in [*_names(kind), "payload", "synced_at"] if name not in kind.identity]
+    assignments = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in updated)
+    if kind.read is Read.WHOLE:  # no times to go by: the last one read is the newest
+        newer = "excluded.payload <> t.payload"
+    else:
+        newer = (
+            "excluded.updated_at > t.updated_at "
+            "OR (excluded.updated_at = t.updated_at AND excluded.payload <> t.payload)"
+        )
+    keys = ", ".join(map(_quoted, kind.identity))
+    return f"ON CONFLICT ({keys}) DO UPDATE SET {assignments} WHERE {newer}"
+
+
+def _names(kind: Kind) -> Sequence[str]:
+    return [field.column for field in columns(kind)]
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
