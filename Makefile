@@ -63,7 +63,7 @@ types: $(VENV)/dev.stamp ## mypy --strict
 .PHONY: imports
 imports: $(VENV)/dev.stamp ## imports point one way
 	@echo '== imports'
-	@$(VENV)/bin/lint-imports --no-cache > $(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
+	@$(VENV)/bin/lint-imports --no-cache --no-logo > $(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 
 .PHONY: browser
 browser: $(VENV)/browser.stamp ## look at Flower's pages in this machine's Chromium
