@@ -61,9 +61,9 @@ def folds(done: Iterable[Done]) -> list[Fold]:
 
 def fold(connection: sa.Connection, kind: str) -> None:
     """Fold a kind's done rows. The caller holds the kind's row."""
-    query = sa.select(_COLUMNS.id, _COLUMNS.since, _COLUMNS.before, _COLUMNS.purpose, _COLUMNS.folded, *_SUMS).where(
-        _COLUMNS.kind == kind, _COLUMNS.state == State.DONE.value
-    )
+    query = sa.select(
+        _COLUMNS.id, _COLUMNS.since, _COLUMNS.before, _COLUMNS.purpose, _COLUMNS.folded, _COLUMNS.done_at, *_SUMS
+    ).where(_COLUMNS.kind == kind, _COLUMNS.state == State.DONE.value)
     found = connection.execute(query).all()
     changes = [
         each
@@ -79,10 +79,16 @@ def fold(connection: sa.Connection, kind: str) -> None:
     _remember_density(connection, kind, counted)
     kind_rows.add(connection, kind, _total(counted))
     delete(connection, [id_ for each in changes for id_ in each.gone])
+    done_at = {row.id: row.done_at for row in found}
     for each in changes:
-        bounds = {"since": each.window.since, "before": each.window.before, "folded": True}
-        empty = {column.name: 0 for column in _SUMS}
-        connection.execute(sa.update(sync_windows).where(_COLUMNS.id == each.keep).values(**bounds, **empty))
+        stands_for = {
+            "since": each.window.since,
+            "before": each.window.before,
+            "done_at": max(done_at[id_] for id_ in (each.keep, *each.gone)),
+            "folded": True,
+            **{column.name: 0 for column in _SUMS},
+        }
+        connection.execute(sa.update(sync_windows).where(_COLUMNS.id == each.keep).values(stands_for))
 
 
 def _total(rows: Sequence[Any]) -> Sums:

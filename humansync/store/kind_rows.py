@@ -86,6 +86,12 @@ def add(connection: sa.Connection, kind: str, sums: Sums) -> None:
         connection.execute(sa.update(sync_kinds).where(_COLUMNS.kind == kind).values(added))
 
 
+def note_error(connection: sa.Connection, kind: str | None, error: str, now: datetime) -> None:
+    """Note the latest error of a kind; of every kind where it is None."""
+    query = sa.update(sync_kinds).values(last_error=error, last_error_at=now)
+    connection.execute(query if kind is None else query.where(_COLUMNS.kind == kind))
+
+
 def learn(
     connection: sa.Connection,
     kind: str,

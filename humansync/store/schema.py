@@ -1,14 +1,18 @@
-"""Bring the schema to this version, and tell which version it is. The only part that needs Alembic."""
+"""Bring the schema to this version, and tell which version it is. The only part that needs Alembic.
+
+Alembic is slow to import, and most processes never need it: hence the imports inside.
+"""
 
 from pathlib import Path
 
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from humansync.store.engine import WRITES, translated
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: Ours alone, in case the database is shared with another application that uses Alembic.
 VERSION_TABLE = "sync_schema"
@@ -22,6 +26,8 @@ def migrate(engine: sa.Engine) -> None:
 
     All of it is one transaction on both databases. Raises StoreUnavailable if the database is.
     """
+    from alembic import command  # noqa: PLC0415 -- slow to import
+
     with translated(), engine.execution_options(**{WRITES: True}).begin() as connection:
         if engine.dialect.name == "postgresql":
             # a table of millions may take its time, and so may the process before us
@@ -35,13 +41,18 @@ def migrate(engine: sa.Engine) -> None:
 
 def schema_version(engine: sa.Engine) -> tuple[str | None, str | None]:
     """Return the revision of the database (None: no schema) and the one that this version wants."""
+    from alembic.migration import MigrationContext  # noqa: PLC0415 -- slow to import
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 -- as above
+
     with translated(), engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         current = context.get_current_revision()
     return current, ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415 -- slow to import
+
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     return config

@@ -164,9 +164,12 @@ class Store:
     ) -> WindowRow:
         """Note a failed request; return the row as it is now. Raises StaleEpoch as `commit` does.
 
-        counted: whether it is one of the window's failures in a row; a wait that the API asked for is not.
+        counted: whether it is one of the window's failures in a row, and the kind's latest error; a wait that
+        the API asked for is neither.
         """
         with self._write() as connection:
+            if counted:
+                kind_rows.note_error(connection, row.kind, error, now)
             return windows.fail(
                 connection,
                 row,
@@ -195,6 +198,7 @@ class Store:
     def park_all(self, error: str, *, now: datetime, not_before: datetime) -> int:
         """Park every window of every kind until an instant; return how many."""
         with self._write() as connection:
+            kind_rows.note_error(connection, None, error, now)
             return windows.park_all(connection, error, not_before, now)
 
     def unpark(self, kind: str) -> list[WindowRow]:
