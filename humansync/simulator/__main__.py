@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from humansync.kinds import KINDS
 from humansync.simulator.app import App
+from humansync.simulator.data import RealisticFeed
 from humansync.simulator.instants import from_ms, parse_iso
 from humansync.simulator.server import Server
 from humansync.simulator.switches import Spec, SwitchError, Switches, specs
@@ -62,9 +63,14 @@ def build(arguments: argparse.Namespace) -> App:
     kinds = [kind for kind in arguments.kinds.split(",") if kind] or list(KINDS)
     if wrong := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"--kinds: there is no {', '.join(wrong)}; there are: {', '.join(KINDS)}")
-    world = World(_now, seed=arguments.seed, switches=switches, kinds=kinds)
-    until = None if arguments.until is None else parse_iso(arguments.until)
-    world.load(kinds, arguments.records or 0, arguments.days, until=None if until is None else from_ms(until))
+    if arguments.records is None:
+        since = _now() - timedelta(days=arguments.days)
+        feed = RealisticFeed(arguments.seed)
+        world = World(_now, seed=arguments.seed, switches=switches, kinds=kinds, feed=feed, since=since)
+    else:
+        until = None if arguments.until is None else parse_iso(arguments.until)
+        world = World(_now, seed=arguments.seed, switches=switches, kinds=kinds)
+        world.load(kinds, arguments.records, arguments.days, until=None if until is None else from_ms(until))
     return App(world, client_id=arguments.client_id, app_key=arguments.app_key)
 
 

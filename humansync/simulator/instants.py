@@ -9,7 +9,8 @@ from email.utils import format_datetime
 from functools import lru_cache
 
 SECOND_MS = 1_000
-HOUR_MS = 3_600 * SECOND_MS
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,13 +39,16 @@ def day_text(day_number: int) -> str:
     return (_EPOCH + timedelta(days=day_number)).date().isoformat()
 
 
+@lru_cache(maxsize=8192)
+def _minute_text(minute_number: int) -> str:
+    day, minute = divmod(minute_number, 24 * 60)
+    return f"{day_text(day)}T{minute // 60:02d}:{minute % 60:02d}:"
+
+
 def iso(ms: int) -> str:
     """Return an instant as in the API's bodies: `2018-12-19T12:20:16.418Z`."""
-    day, rest = divmod(ms, DAY_MS)
-    second, milli = divmod(rest, SECOND_MS)
-    minute, second = divmod(second, 60)
-    hour, minute = divmod(minute, 60)
-    return f"{day_text(day)}T{hour:02d}:{minute:02d}:{second:02d}.{milli:03d}Z"
+    minute, rest = divmod(ms, MINUTE_MS)
+    return f"{_minute_text(minute)}{rest // SECOND_MS:02d}.{rest % SECOND_MS:03d}Z"
 
 
 def parse_iso(text: object) -> int | None:
