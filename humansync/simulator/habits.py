@@ -134,8 +134,9 @@ def live(day: Day) -> Iterator[Draft]:
         yield from way(day)
 
 
-def _reading(kind: str, source: str, event: int, value: float, unit: str, known: int, **extra: object) -> Draft:
-    fields: Fields = {"timestamp": iso(event), **extra, "value": value, "unit": unit}
+def _reading(kind: str, source: str, event: int, value: tuple[float, str], *, known: int, **extra: object) -> Draft:
+    """Return a measured value with its unit."""
+    fields: Fields = {"timestamp": iso(event), **extra, "value": value[0], "unit": value[1]}
     return Draft(kind, source, event, ((known, {**fields, "source": source, "sourceData": {}}),))
 
 
