@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from humansync.errors import FilterIgnored, Uncertain
 from humansync.kinds import KINDS, Kind, Read
@@ -299,7 +300,7 @@ def _in_order(walk: Walk, head: Sequence[str]) -> bool:
     """
     place = {identity: i for i, identity in enumerate(walk.anchor)}
     found = [place[identity] for identity in head if identity in place]
-    in_order = all(a <= b for a, b in zip(found, found[1:], strict=False))
+    in_order = all(a <= b for a, b in pairwise(found))
     return in_order and (walk.misses > 0 or len(found) == len(head))
 
 

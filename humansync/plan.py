@@ -102,7 +102,9 @@ def _owed(start: datetime, end: datetime, busy: Sequence[Window], overlap_s: flo
     return [part for gap in reversed(missing) for part in reversed(split_by_width(gap, WINDOW_MAX.total_seconds()))]
 
 
-def _whole(coverage: Sequence[Window], active: Sequence[Window], end: datetime, step_s: float) -> list[tuple[Window, Purpose]]:
+def _whole(
+    coverage: Sequence[Window], active: Sequence[Window], end: datetime, step_s: float
+) -> list[tuple[Window, Purpose]]:
     """Return the one pass over a collection without times, unless one is under way or just over."""
     latest = max((window.before for window in coverage), default=None)
     if active or (latest is not None and (end - latest).total_seconds() < step_s):

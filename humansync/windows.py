@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 SECOND = timedelta(seconds=1)
 
@@ -86,7 +87,7 @@ def split(window: Window, parts: int) -> list[Window]:
     """Return at most `parts` adjoining windows of nearly equal whole-second width, oldest first."""
     parts = max(1, min(parts, window.seconds))
     edges = [window.since + SECOND * (window.seconds * i // parts) for i in range(parts + 1)]
-    return [Window(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [Window(a, b) for a, b in pairwise(edges)]
 
 
 def split_by_width(window: Window, width_s: float) -> list[Window]:

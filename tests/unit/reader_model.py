@@ -141,7 +141,6 @@ def spread(count: int, window: Window, seed: int = 0) -> dict[str, datetime]:
     """Return rows spread evenly over a window, to the millisecond."""
     chance = random.Random(seed)
     return {
-        f"{chance.getrandbits(96):024x}": window.since
-        + timedelta(milliseconds=chance.randrange(window.seconds * 1000))
+        f"{chance.getrandbits(96):024x}": window.since + timedelta(milliseconds=chance.randrange(window.seconds * 1000))
         for _ in range(count)
     }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from humansync import pages
 from humansync.errors import FilterIgnored, Uncertain
-from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
+from humansync.ledger import KindState, Purpose, State, WindowRow
 from humansync.windows import SECOND, Window
 from tests.unit.reader_model import NOW, SETTLE_S, ModelApi, read, spread
 
@@ -88,8 +88,8 @@ def test_a_burst_in_a_quiet_month_is_found_without_a_flood_of_requests() -> None
     assert reading.requests < 200
 
 
-def row(window: Window, walk: Walk = Walk(), state: State = State.OWED) -> WindowRow:
-    return WindowRow(1, "activities", window, Purpose.LIVE, state, 0, walk)
+def row(window: Window) -> WindowRow:
+    return WindowRow(1, "activities", window, Purpose.LIVE, State.OWED, 0)
 
 
 def test_rows_outside_the_bounds_stop_the_kind() -> None:
@@ -109,8 +109,8 @@ def test_a_window_ends_no_closer_to_the_apis_clock_than_the_settle_delay() -> No
     api_time = MONTH.before + timedelta(seconds=SETTLE_S - 30)
     step = pages.settle(row(MONTH), KindState("activities"), pages.Facts(0, [], [], api_time), settle_s=SETTLE_S)
     assert step.window == Window(MONTH.since, MONTH.before - timedelta(seconds=30))
+    facts = pages.Facts(0, [], [], MONTH.since)
     with pytest.raises(Uncertain):
-        facts = pages.Facts(0, [], [], MONTH.since)
         pages.settle(row(MONTH), KindState("activities"), facts, settle_s=SETTLE_S)
 
 

@@ -32,8 +32,13 @@ def test_the_smallest_page_that_is_still_too_large_is_not_shrunk_for_ever() -> N
 
 
 def test_the_api_says_how_long_a_throttled_kind_waits() -> None:
-    assert decide(errors.Throttled("x", status=429, after_s=7), attempts=0, limit=500, proven=True, random=0).after_s == 7
-    assert decide(errors.Throttled("x", status=429, after_s=1e9), attempts=0, limit=9, proven=True, random=0).after_s == 3600
+    assert (
+        decide(errors.Throttled("x", status=429, after_s=7), attempts=0, limit=500, proven=True, random=0).after_s == 7
+    )
+    assert (
+        decide(errors.Throttled("x", status=429, after_s=1e9), attempts=0, limit=9, proven=True, random=0).after_s
+        == 3600
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,370 @@
+"""The shell around the decisions: gather, decide, apply. No Celery, no environment, no globals.
+
+Each function does one step of the work of one window and returns what must follow; the caller
+puts that on a queue. Any step may be lost, doubled, reordered or woken late: the ledger row's epoch
+is checked in the transaction that would change something.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from humansync import errors, pages, plan, records, retry
+from humansync.api import Page
+from humansync.kinds import KINDS, Kind, Read
+from humansync.ledger import KindState, Purpose, State, WindowRow
+from humansync.parts import Parts
+from humansync.state.shared import Admission
+from humansync.windows import Window, format_instant
+
+log = logging.getLogger(__name__)
+
+#: A lease on a window lapses this long after its holder was last heard of.
+LEASE_S = 30
+#: A planner pass takes milliseconds; its lock outlives a pause, not a death.
+LOCK_S = 60
+#: A wait for the rate budget up to this long is slept through; a longer one goes back to the queue.
+SLOT_WAIT_S = 3.0
+#: A window that nobody touched for this long may have lost its message.
+IDLE_S = 10.0
+#: At most this many lost windows are put back on the queue in one sweep.
+SWEEP_ROWS = 500
+#: Less new time than this makes no pass of its own ...
+STEP_S = 5.0
+#: ... unless a user asked for one.
+STEP_FORCED_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A step that must follow: the first page of an owed window, or the next page of a walking one."""
+
+    window_id: int
+    epoch: int
+    kind: str
+    window: Window
+    first: bool
+    live: bool
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step did: counts for the result, and what follows."""
+
+    what: str
+    follow_ups: tuple[FollowUp, ...] = ()
+    received: int = 0
+    changed: int = 0
+    rejected: int = 0
+    #: some part of the window is now done
+    finished: bool = False
+
+    def counts(self) -> dict[str, int | str]:
+        """Return the task's result: counts only, nothing of anybody's health."""
+        return {"outcome": self.what, "received": self.received, "changed": self.changed, "rejected": self.rejected}
+
+
+# --- planning ----------------------------------------------------------------------------------
+
+
+def plan_kind(
+    parts: Parts,
+    kind: str,
+    bounds: tuple[datetime, datetime | None] | None = None,
+    *,
+    step_s: float = STEP_S,
+    forced: bool = False,
+) -> Outcome:
+    """Add what a kind owes to the ledger: from its cursor to now, or a backfill of `bounds`.
+
+    bounds: since and before, before None for now. forced: a user asks, so parked windows are tried
+    at once too. Two callers at once make one pass.
+    """
+    token = parts.owner
+    try:
+        if not parts.shared.lock(kind, token, LOCK_S):
+            return Outcome("another planner is at work")
+    except errors.StateUnavailable as error:
+        # The lock only saves work: the ledger row of the kind is locked in the transaction.
+        log.warning("planning without a lock", extra={"kind": kind, "error": str(error)})
+    try:
+        spent = _find_clock(parts, kind)
+        again = [follow_up(parts, row) for row in parts.store.unpark(kind)] if forced else []
+        return Outcome("planned", (*again, *_plan(parts, kind, bounds, step_s, spent)))
+    finally:
+        try:
+            parts.shared.unlock(kind, token)
+        except errors.StateUnavailable:
+            log.debug("lock left to lapse", extra={"kind": kind})
+
+
+def _find_clock(parts: Parts, kind: str) -> int:
+    """Ask the API for its time before the very first plan; return the requests spent."""
+    now = parts.api_now()
+    if parts.clock_known:
+        return 0
+    try:
+        page = parts.api.fetch(KINDS[kind], since=now - timedelta(minutes=1), before=now, limit=1, offset=0)
+    except errors.ApiError as error:
+        log.info("the API's clock is not known yet", extra={"kind": kind, "error": str(error)})
+        return 1
+    parts.learn_clock(page.api_time)
+    return 1
+
+
+def _plan(
+    parts: Parts,
+    kind: str,
+    bounds: tuple[datetime, datetime | None] | None,
+    step_s: float,
+    spent: int,
+) -> list[FollowUp]:
+    now, api_now = parts.clock.now(), parts.api_now()
+
+    def decide(
+        state: KindState, coverage: list[Window], active: list[tuple[Window, Purpose]], density: float | None
+    ) -> plan.Planned:
+        del density  # a window known to be dense is cut when its turn comes
+        if bounds is None:
+            busy = [window for window, purpose in active if purpose is Purpose.LIVE]
+            planned = plan.live(state, coverage, busy, parts.policy, api_now, step_s=step_s)
+        else:
+            busy = [window for window, purpose in active if purpose is Purpose.BACKFILL]
+            end = bounds[1] or plan.horizon(parts.policy, api_now)
+            if state.paused or bounds[0] >= end:
+                planned = plan.Planned()
+            else:
+                planned = plan.backfill(Window(bounds[0], end), busy, parts.policy, api_now)
+        return replace(planned, changes={**planned.changes, "planned_at": now}, requests=spent)
+
+    rows = parts.store.plan(kind, decide, now)
+    log.info("planned", extra={"kind": kind, "windows": len(rows)})
+    return [follow_up(parts, row) for row in rows]
+
+
+def follow_up(parts: Parts, row: WindowRow, delay_s: float = 0.0) -> FollowUp:
+    """Return the step that brings a window on."""
+    first = row.state is not State.WALKING
+    live = plan.is_live(row.window, row.purpose, parts.api_now())
+    return FollowUp(row.id, row.epoch, row.kind, row.window, first, live, delay_s)
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def read_bounds(parts: Parts, kind: str, window: Window) -> Outcome:
+    """Read a window named by its bounds alone, as an operator does: the ledger's, or a new backfill."""
+    found = parts.store.find(kind, window)
+    if found is None:
+        return plan_kind(parts, kind, (window.since, window.before))
+    return read(parts, found[0].id, found[0].epoch)
+
+
+def read(parts: Parts, window_id: int, epoch: int) -> Outcome:
+    """Bring one window on by one page. Safe to run twice: the second finds a later epoch."""
+    found = parts.store.row(window_id)
+    if found is None:
+        return Outcome("gone")
+    row, state = found
+    if row.epoch != epoch or row.state is State.DONE:
+        return Outcome("moved on")
+    if state.paused or state.disabled is not None:
+        return Outcome("paused" if state.paused else "disabled")
+    now = parts.clock.now()
+    if row.not_before is not None and row.not_before > now:
+        return Outcome("too early")
+    step = pages.presplit(row, state, parts.density(row.kind))
+    if step is not None:
+        return _apply(parts, row, records.NOTHING, lambda _: step)
+    return _with_lease(parts, row, state)
+
+
+def _with_lease(parts: Parts, row: WindowRow, state: KindState) -> Outcome:
+    """Take the window's lease and a place in the rate budget, then fetch."""
+    if row.id in parts.held:
+        return Outcome("held by another")
+    token = parts.owner
+    lane = "live" if plan.is_live(row.window, row.purpose, parts.api_now()) else "backfill"
+    try:
+        admission = parts.shared.admit(row.id, token, kind=row.kind, lane=lane, lease_s=LEASE_S, max_wait_s=SLOT_WAIT_S)
+    except errors.StateUnavailable as error:
+        log.warning("going on without Redis, slowly", extra={"kind": row.kind, "error": str(error)})
+        admission = Admission(granted=True, wait_s=parts.fallback(), busy=False)
+    if admission.busy:
+        return Outcome("held by another")
+    if not admission.granted:
+        return Outcome("waits for the budget", (follow_up(parts, row, admission.wait_s),))
+    cursor: datetime | None = None
+    parts.held.add(row.id)
+    try:
+        if admission.wait_s > 0:
+            parts.clock.sleep(admission.wait_s)
+        outcome, cursor = _fetch(parts, row, state)
+        return outcome
+    finally:
+        parts.held.discard(row.id)
+        try:
+            parts.shared.release(row.id, token, kind=row.kind, cursor=cursor)
+        except errors.StateUnavailable as error:
+            log.debug("lease left to lapse", extra={"kind": row.kind, "error": str(error)})
+
+
+def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, datetime | None]:
+    """Fetch one page, decide, commit. Returns the outcome and how far the cursor may move."""
+    ask = pages.request(row, state)
+    density = parts.density(row.kind)
+    try:
+        page = _page(parts, KINDS[row.kind], ask)
+        batch = records.parse(KINDS[row.kind], page.records)
+        api_time = page.api_time or parts.api_now()
+        facts = pages.Facts(batch.received, batch.identities, batch.updated, api_time, page.total, page.has_next)
+
+        def settle(changed: int) -> pages.Step:
+            seen = replace(facts, fresh=changed, density=density)
+            return pages.settle(row, state, seen, settle_s=parts.policy.settle_s)
+
+        outcome = _apply(parts, row, batch, settle)
+    except errors.ApiError as error:
+        return _failed(parts, row, state, ask, error), None
+    except errors.StoreRefused as error:
+        # What the database turns down once it turns down again: the window is parked, others go on.
+        return _failed(parts, row, state, ask, errors.Uncertain(str(error))), None
+    return outcome, _cursor(parts, row, state) if outcome.finished else None
+
+
+def _page(parts: Parts, kind: Kind, ask: pages.Ask) -> Page:
+    """Ask for one page. Beyond the end some servers say 400 or 404: that is an empty page."""
+    try:
+        page = parts.api.fetch(kind, since=ask.since, before=ask.before, limit=ask.limit, offset=ask.offset)
+    except (errors.NotOffered, errors.BadRequest) as error:
+        if not ask.offset:
+            raise
+        log.info("refused beyond the end", extra={"kind": kind.name, "status": error.status, "offset": ask.offset})
+        return Page([], None, None, None, 0, 0.0)
+    parts.learn_clock(page.api_time)
+    return page
+
+
+def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[[int], pages.Step]) -> Outcome:
+    """Commit a page with what it leads to; return what must follow."""
+    now = parts.clock.now()
+    seen: list[int] = []
+
+    def counted(changed: int) -> pages.Step:
+        seen.append(changed)
+        return settle(changed)
+
+    try:
+        step, rows = parts.store.commit(row, KINDS[row.kind], batch, counted, now)
+    except errors.StaleEpoch:
+        log.info("another worker was faster", extra={"window_id": row.id, "kind": row.kind})
+        return Outcome("moved on")
+    log.info(
+        "page",
+        extra={
+            "kind": row.kind,
+            "window_id": row.id,
+            "window": str(row.window),
+            "received": batch.received,
+            "changed": seen[-1],
+            "rejected": len(batch.rejected),
+            "next": step.why,
+        },
+    )
+    follow_ups = tuple(follow_up(parts, each) for each in rows)
+    finished = step.state is State.DONE or step.done is not None
+    return Outcome(step.why, follow_ups, batch.received, seen[-1], len(batch.rejected), finished)
+
+
+def _cursor(parts: Parts, row: WindowRow, state: KindState) -> datetime | None:
+    """Return how far the cursor may move now that a part of this window is done; None to leave it."""
+    if row.purpose is not Purpose.LIVE:
+        return None
+    if KINDS[row.kind].read is Read.WHOLE:
+        return parts.store.kind(row.kind).whole_read_at
+    try:
+        known = parts.shared.cursor(row.kind) or state.start
+    except errors.StateUnavailable:
+        return None
+    if known is None or row.window.since > known:
+        return None
+    reached = parts.store.coverage_from(row.kind, known)
+    return reached if reached > known else None
+
+
+def _failed(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask, error: errors.ApiError) -> Outcome:
+    """Turn a failed request into what the table of errors says."""
+    proven = bool(state.largest_page or ask.offset or parts.store.coverage(row.kind))
+    decision = retry.decide(error, attempts=row.attempts, limit=ask.limit, proven=proven, random=parts.clock.random())
+    now, action = parts.clock.now(), decision.action
+    not_before = now + timedelta(seconds=decision.after_s)
+    facts = {"kind": row.kind, "window_id": row.id, "error": str(error), "action": action.value}
+    log.warning("request failed", extra={**facts, "attempts": row.attempts, "after_s": round(decision.after_s, 1)})
+    try:
+        if action is retry.Action.DISABLE:
+            parts.store.disable(row.kind, str(error), now)
+            return Outcome("disabled")
+        if action is retry.Action.STOP:
+            _hold(parts, None, retry.THROTTLED_S)
+            parts.store.park_all(str(error), now=now, not_before=not_before)
+            return Outcome("credentials refused")
+        if action is retry.Action.WAIT:
+            _hold(parts, row.kind, decision.after_s)
+        parked = action is retry.Action.PARK
+        walk = replace(row.walk, limit=max(1, ask.limit // 2)) if action is retry.Action.SHRINK else None
+        fresh = parts.store.fail(
+            row,
+            error=str(error),
+            now=now,
+            not_before=not_before,
+            state=State.FAILED if parked else row.state,
+            walk=walk,
+            counted=action is not retry.Action.WAIT,
+        )
+    except errors.StaleEpoch:
+        return Outcome("moved on")
+    if parked:
+        return Outcome("parked")
+    return Outcome(action.value, (follow_up(parts, fresh, decision.after_s),))
+
+
+def _hold(parts: Parts, kind: str | None, seconds: float) -> None:
+    """Let a kind, or everything, wait on all hosts, and slow all of them down."""
+    try:
+        parts.shared.hold(kind, seconds)
+        parts.shared.slow_down()
+    except errors.StateUnavailable as error:
+        log.warning("cannot tell the others to wait", extra={"error": str(error)})
+
+
+# --- housekeeping ------------------------------------------------------------------------------
+
+
+def sweep(parts: Parts) -> Outcome:
+    """Find ledger work that no message and no worker carries, and return it to be issued again."""
+    now = parts.clock.now()
+    rows = parts.store.owed(now, now - timedelta(seconds=IDLE_S), SWEEP_ROWS)
+    if not rows:
+        return Outcome("nothing lost")
+    lost = parts.shared.unissued([row.id for row in rows])
+    again = [row for row in rows if row.id in lost]
+    if again:
+        parts.store.touch([row.id for row in again], now)
+        log.warning("issued again", extra={"windows": len(again)})
+    return Outcome("issued again", tuple(follow_up(parts, row) for row in again))
+
+
+def rebuild_cursors(parts: Parts) -> None:
+    """Write the cursors that Redis lacks, from the ledger."""
+    for name, state in parts.store.kinds().items():
+        if parts.shared.cursor(name) is None:
+            reached = plan.cursor(state, parts.store.coverage(name))
+            if reached is not None:
+                parts.shared.move_cursor(name, reached)
+
+
+def describe(window: Window) -> tuple[str, str]:
+    """Return a window's bounds as task arguments."""
+    return format_instant(window.since), format_instant(window.before)

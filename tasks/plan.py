@@ -1,0 +1,49 @@
+"""On each tick, or by hand: which windows does a kind owe? Enqueue them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import Task, shared_task
+
+from humansync import sync
+from humansync.errors import ConfigError, StoreUnavailable
+from humansync.kinds import KINDS
+from humansync.timespec import parse_time
+from tasks import publish
+from tasks.runtime import runtime
+
+
+@shared_task(name="sync.kind", bind=True, max_retries=10)
+def sync_kind(
+    self: "Task[..., Any]", kind: str, since: str | None = None, before: str | None = None
+) -> dict[str, int | str]:
+    """Plan one kind: from its cursor to now, or a backfill of `[since, before)`. Safe to run twice.
+
+    since, before: `2026-01-31`, an ISO 8601 instant, or a span back from now.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}: allowed are {', '.join(KINDS)}")
+    held, now = runtime(), datetime.now(UTC)
+    bounds = None
+    if since or before:
+        first = parse_time(since or held.settings.since, now)
+        bounds = (first, parse_time(before, now) if before else None)
+    try:
+        outcome = sync.plan_kind(held.parts, kind, bounds, step_s=_step_s(self, kind), forced=_is(self, "force"))
+    except StoreUnavailable as error:
+        raise self.retry(exc=error, countdown=2 ** min(self.request.retries, 6)) from error
+    publish.follow_ups(outcome.follow_ups, held.shared)
+    return {"outcome": outcome.what, "windows": len(outcome.follow_ups)}
+
+
+def _is(task: "Task[..., Any]", flag: str) -> bool:
+    return bool((task.request.headers or {}).get(flag))
+
+
+def _step_s(task: "Task[..., Any]", kind: str) -> float:
+    """Return how much new time makes a pass: ticks of two schedulers together make one each period."""
+    if _is(task, "force"):
+        return sync.STEP_FORCED_S
+    if _is(task, "tick"):
+        return max(sync.STEP_S, runtime().settings.every(kind) / 2)
+    return sync.STEP_S

@@ -1,0 +1,50 @@
+"""Bring one window into the database, page by page."""
+
+from typing import Any
+
+from celery import Task, shared_task
+
+from humansync import sync
+from humansync.errors import StoreUnavailable
+from humansync.windows import Window
+from tasks import publish
+from tasks.runtime import runtime
+
+
+@shared_task(name="sync.window", bind=True, max_retries=10)
+def sync_window(
+    self: "Task[..., Any]",
+    kind: str,
+    since: str,
+    before: str,
+    *,
+    window_id: int | None = None,
+    epoch: int | None = None,
+) -> dict[str, int | str]:
+    """Read the first page of a window, or cut it. Safe to run twice.
+
+    since, before: UTC instants, ISO 8601, half-open. window_id, epoch: its row in the ledger where
+    the sender knows it; without them the window is looked up by its bounds, or added as a backfill.
+    """
+    held = runtime()
+    try:
+        if window_id is None or epoch is None:
+            outcome = sync.read_bounds(held.parts, kind, Window.parse(since, before))
+        else:
+            outcome = sync.read(held.parts, window_id, epoch)
+    except StoreUnavailable as error:
+        raise self.retry(exc=error, countdown=2 ** min(self.request.retries, 6)) from error
+    publish.follow_ups(outcome.follow_ups, held.shared)
+    return outcome.counts()
+
+
+@shared_task(name="sync.page", bind=True, max_retries=10)
+def sync_page(self: "Task[..., Any]", window_id: int, epoch: int) -> dict[str, int | str]:
+    """Read the next page of a window that is being walked. Safe to run twice."""
+    held = runtime()
+    try:
+        outcome = sync.read(held.parts, window_id, epoch)
+    except StoreUnavailable as error:
+        raise self.retry(exc=error, countdown=2 ** min(self.request.retries, 6)) from error
+    publish.follow_ups(outcome.follow_ups, held.shared)
+    return outcome.counts()
