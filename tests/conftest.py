@@ -1,5 +1,6 @@
 """Fixtures that every test may use: a clean environment and real servers, one of each per test process."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,13 @@ def _missing(error: ServerMissing) -> None:
     if os.environ.get("CI"):
         pytest.fail(str(error))
     pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Work in an empty folder: no test reads a developer's `.env`, or writes into the repository."""
+    with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):
+        yield
 
 
 @pytest.fixture(scope="session")
