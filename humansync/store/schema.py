@@ -4,7 +4,6 @@ Alembic is slow to import, and most processes never need it: hence the imports i
 """
 
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
