@@ -22,8 +22,11 @@ log = logging.getLogger(__name__)
 
 #: A lease on a window lapses this long after its holder was last heard of.
 LEASE_S = 30
-#: A planner pass takes milliseconds; its lock outlives a pause, not a death.
-LOCK_S = 60
+#: A planner pass takes milliseconds; its lock outlives a pause, not a death for long.
+LOCK_S = 20
+#: How often, and how far apart, a process looks whether another has found the API's clock.
+CLOCK_LOOKS = 20
+CLOCK_LOOK_S = 0.1
 #: A wait for the rate budget up to this long is slept through; a longer one goes back to the queue.
 SLOT_WAIT_S = 3.0
 #: A window that nobody touched for this long may have lost its message.
@@ -82,28 +85,36 @@ def plan_kind(
     bounds: since and before, before None for now. forced: a user asks, so parked windows are tried
     at once too. Two callers at once make one pass.
     """
-    token = parts.owner
-    try:
-        if not parts.shared.lock(kind, token, LOCK_S):
-            return Outcome("another planner is at work")
-    except errors.StateUnavailable as error:
-        # The lock only saves work: the ledger row of the kind is locked in the transaction.
-        log.warning("planning without a lock", extra={"kind": kind, "error": str(error)})
+    # The lock only saves work: the kind's row in the ledger is locked in the transaction. What a user
+    # asks for must not be dropped because a tick is being served, so it takes no lock.
+    if bounds is None and not forced and not _locked(parts, kind):
+        return Outcome("another planner is at work")
     try:
         spent = _find_clock(parts, kind)
         again = [follow_up(parts, row) for row in parts.store.unpark(kind)] if forced else []
         return Outcome("planned", (*again, *_plan(parts, kind, bounds, step_s, spent)))
     finally:
         try:
-            parts.shared.unlock(kind, token)
+            parts.shared.unlock(kind, parts.owner)
         except errors.StateUnavailable:
             log.debug("lock left to lapse", extra={"kind": kind})
 
 
 def _find_clock(parts: Parts, kind: str) -> int:
-    """Ask the API for its time before the very first plan; return the requests spent."""
-    now = parts.api_now()
-    if parts.clock_known:
+    """Ask the API for its time before the very first plan; return the requests spent.
+
+    One process asks, the others wait for its answer for a moment: after that the local clock will
+    do, because a window's end is checked against the clock of its own answer.
+    """
+    for attempt in range(CLOCK_LOOKS):
+        now = parts.api_now()
+        if parts.clock_known:
+            return 0
+        if _locked(parts, "clock"):
+            break
+        if attempt + 1 < CLOCK_LOOKS:
+            parts.clock.sleep(CLOCK_LOOK_S)
+    else:
         return 0
     try:
         page = parts.api.fetch(KINDS[kind], since=now - timedelta(minutes=1), before=now, limit=1, offset=0)
@@ -112,6 +123,15 @@ def _find_clock(parts: Parts, kind: str) -> int:
         return 1
     parts.learn_clock(page.api_time)
     return 1
+
+
+def _locked(parts: Parts, name: str) -> bool:
+    """Take a lock; while Redis is away, do without: locks only save work."""
+    try:
+        return parts.shared.lock(name, parts.owner, LOCK_S)
+    except errors.StateUnavailable as error:
+        log.warning("going on without a lock", extra={"lock": name, "error": str(error)})
+        return True
 
 
 def _plan(
