@@ -25,6 +25,8 @@ Value: TypeAlias = str | float | bool | None
 
 #: integers beyond this do not fit every database's integer; they are stored as doubles
 _MAX_INTEGER = 2**63 - 1
+#: Python writes no integer of more than 4,300 digits
+_MAX_WRITTEN_BITS = 4300 * 3
 #: how orjson writes the one character that PostgreSQL can store in no text
 NUL_ESCAPE = b"\\u0000"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -52,7 +54,7 @@ def clean(value: object, depth: int = MAX_DEPTH) -> object:
     """Return the JSON value with everything replaced that one of the databases cannot store.
 
     NUL characters and lone surrogates become U+FFFD, integers beyond 64 bits become doubles, numbers that are
-    no finite double become null. Raises TooDeep.
+    no finite double become their text. Raises TooDeep.
     """
     if depth < 0:
         raise TooDeep
@@ -67,12 +69,12 @@ def clean(value: object, depth: int = MAX_DEPTH) -> object:
     return value
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: float) -> float | str | None:
     try:
         number = float(value)
     except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+        return str(value) if int(value).bit_length() < _MAX_WRITTEN_BITS else None
+    return number if math.isfinite(number) else str(number)
 
 
 def json_text(value: object) -> str:
