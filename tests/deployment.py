@@ -1,7 +1,7 @@
 """What the Procfile and the compose file say, read as the programs that use them do."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ class Command:
     name: str
     #: a line for the shell, or the words themselves
     argv: str | list[str]
+    #: what the compose file adds to the environment, and how it looks after the container
+    environment: dict[str, str] = field(default_factory=dict)
+    healthcheck: list[str] = field(default_factory=list)
 
     @property
     def words(self) -> list[str]:
@@ -53,13 +56,28 @@ def compose(environment: dict[str, str]) -> dict[str, Any]:
             raise VariableRequired(match["name"])
         return found or (match["rest"] or "")
 
-    text = (REPOSITORY / "docker-compose.yml").read_text()
-    document: dict[str, Any] = yaml.safe_load(_VARIABLE.sub(value, text))
+    def filled(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: filled(child) for key, child in node.items()}
+        if isinstance(node, list):
+            return [filled(child) for child in node]
+        return _VARIABLE.sub(value, node) if isinstance(node, str) else node
+
+    document: dict[str, Any] = filled(yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text()))
     return document
 
 
 def compose_commands() -> list[Command]:
     """Return the commands of those services that run our image."""
     services: dict[str, Any] = compose({"FLOWER_BASIC_AUTH": "user:password"})["services"]
-    ours = {name: service for name, service in services.items() if service["image"] == "humansync"}
-    return [Command("docker-compose.yml", name, service["command"]) for name, service in ours.items()]
+    return [
+        Command(
+            "docker-compose.yml",
+            name,
+            service["command"],
+            service["environment"],
+            service.get("healthcheck", {}).get("test", []),
+        )
+        for name, service in services.items()
+        if service["image"] == "humansync"
+    ]

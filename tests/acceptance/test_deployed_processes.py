@@ -4,6 +4,7 @@ import base64
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -42,7 +43,7 @@ def environment(redis_url: str, tmp_path: Path) -> dict[str, str]:
         "HUMANSYNC_EVERY_S": "1",
         "FLOWER_BASIC_AUTH": PASSWORD,
         "PORT": str(free_port()),
-        "TMPDIR": str(tmp_path),
+        "HOSTNAME": socket.gethostname(),
     }
 
 
@@ -54,28 +55,33 @@ def command(request: pytest.FixtureRequest) -> Command:
 
 
 def test_starts_does_its_job_and_ends_when_asked(command: Command, environment: dict[str, str], tmp_path: Path) -> None:
+    deployed = {**command.environment, **environment}
     if command.role != "migrate":
         subprocess.run(["humansync", "migrate"], check=True, capture_output=True, env=environment, cwd=tmp_path)
-    with started(command, environment, tmp_path) as process:
+    with started(here(command.argv, environment), deployed, tmp_path) as process:
         if command.role == "migrate":
             assert process.wait(WITHIN_S) == 0, output(tmp_path)
             return
         eventually(lambda: SIGNS[command.role](environment, command), process, tmp_path)
+        if command.healthcheck:
+            subprocess.run(here(command.healthcheck, environment), check=True, capture_output=True, env=deployed)
         process.send_signal(signal.SIGTERM)
         assert process.wait(ENDS_WITHIN_S) in (0, -signal.SIGTERM), output(tmp_path)
 
 
-@contextlib.contextmanager
-def started(command: Command, environment: dict[str, str], folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start a command in an empty folder, as a hosting platform or a container does; end it afterwards."""
-    argv = command.argv
+def here(argv: str | list[str], environment: dict[str, str]) -> list[str]:
+    """Return a command as its runner executes it, with this test's port in place of the container's own."""
     if isinstance(argv, str):
-        argv = ["sh", "-c", f"exec {argv}"]
-    else:
-        # Paths and ports inside a container are its own; here they have to be this test's.
-        moved = {"/tmp/": f"{folder}/", "5555": environment["PORT"], "8080": environment["PORT"]}
-        for inside, here in moved.items():
-            argv = [word.replace(inside, here) for word in argv]
+        return ["sh", "-c", f"exec {argv}"]
+    port = environment["PORT"]
+    words = [word.replace("5555", port).replace("8080", port).replace("$$", "$") for word in argv]
+    runner = {"CMD": [], "CMD-SHELL": ["sh", "-c"]}
+    return [*runner[words[0]], *words[1:]] if words[0] in runner else words
+
+
+@contextlib.contextmanager
+def started(argv: list[str], environment: dict[str, str], folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start a command in an empty folder, as a hosting platform or a container does; end it afterwards."""
     with (folder / "output").open("wb") as log:
         process = subprocess.Popen(
             argv, env=environment, cwd=folder, stdout=log, stderr=log, preexec_fn=dies_with_parent(signal.SIGTERM)
