@@ -45,6 +45,9 @@ PARTS_OF_BURST = 16
 PILOT = 8
 #: From this many parts on, a cut allows for the error of the sample it is estimated from.
 FEW_PARTS = 4
+#: Rows spread over this share of their window, or more, are a sample of the whole of it. Of 500 such
+#: rows the middle four fifths span that much with a standard deviation of a fiftieth.
+SAMPLE_SPAN = 0.9
 #: Rows asked for again on the next page of a walk, and the anchor's length.
 OVERLAP = 25
 #: Missing anchors in a row before the pass begins again.
@@ -138,14 +141,14 @@ def request(row: WindowRow, state: KindState) -> Ask:
 
 
 def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | None:
-    """Cut an untouched window that is known to hold more than two pages, without asking first.
+    """Cut an untouched window that is known to hold more than a page, without asking first.
 
     density: rows per second of the kind's history, None where nothing is known.
     """
     if KINDS[row.kind].read is Read.WHOLE or row.walk != Walk() or not density:
         return None
     page, expected = page_size(row, state), density * row.window.seconds
-    if expected <= 2 * page or row.window.seconds < 2 * PILOT:
+    if expected <= page or row.window.seconds < 2 * PILOT:
         return None
     parts = split(row.window, _parts(expected, page, LIMIT))
     return Step(State.OWED, Walk(), "dense by experience", children=tuple(parts), requests=0)
@@ -183,7 +186,7 @@ def _check_bounds(row: WindowRow, facts: Facts) -> None:
 
 def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
     """Decide on a page at offset 0: complete, to be cut, or the beginning of a walk."""
-    walk = replace(row.walk, began_at=facts.api_time, fresh=facts.fresh)
+    walk = replace(row.walk, began_at=row.walk.began_at or facts.api_time, fresh=facts.fresh)
     row = replace(row, walk=walk)
     page = page_size(row, state)
     if facts.received < page:
@@ -264,8 +267,9 @@ def _expected(part: Window, facts: Facts, page: int) -> float | None:
     ordered = sorted(facts.updated)
     tenth = len(ordered) // 10
     span_s = max((ordered[-1 - tenth] - ordered[tenth]).total_seconds(), 1.0)
-    expected = (len(ordered) - 2 * tenth) / span_s * part.seconds
-    return expected if expected >= 2 * page else None
+    if span_s > SAMPLE_SPAN * 0.8 * part.seconds:
+        return None
+    return max((len(ordered) - 2 * tenth) / span_s * part.seconds, 1.2 * page)
 
 
 def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
@@ -323,8 +327,7 @@ def _step_back(row: WindowRow) -> Step:
     if walk.number >= PASSES:
         raise Uncertain(f"{PASSES} passes over one window did not agree")
     if walk.misses >= MISSES or walk.offset <= 1:
-        fresh = Walk(lower=walk.lower, limit=walk.limit, number=walk.number + 1, unstable=walk.unstable)
-        return Step(State.WALKING, fresh, "anchor lost: from the beginning")
+        return Step(State.WALKING, _again(walk, quiet=0), "anchor lost: from the beginning")
     overlap = walk.overlap * 2
     back = replace(walk, offset=max(1, walk.offset - overlap), overlap=overlap, misses=walk.misses + 1)
     return Step(State.WALKING, back, "anchor missing: step back")
@@ -340,8 +343,19 @@ def _end_of_walk(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> 
         return _complete(row, state, facts, kind, f"{quiet} passes found nothing new")
     if walk.number >= PASSES:
         raise Uncertain(f"{PASSES} passes over one window still found new rows")
-    again = Walk(lower=walk.lower, limit=walk.limit, number=walk.number + 1, unstable=True, quiet=quiet)
-    return Step(State.WALKING, again, "order changes: another pass")
+    return Step(State.WALKING, _again(walk, quiet), "order changes: another pass")
+
+
+def _again(walk: Walk, quiet: int) -> Walk:
+    """Return a walk that begins anew: together the passes are one read, dated by its beginning."""
+    return Walk(
+        lower=walk.lower,
+        limit=walk.limit,
+        number=walk.number + 1,
+        unstable=walk.unstable,
+        quiet=quiet,
+        began_at=walk.began_at,
+    )
 
 
 def _complete(row: WindowRow, state: KindState, facts: Facts, kind: Kind, why: str) -> Step:

@@ -161,7 +161,9 @@ def _plan(
 
     rows = parts.store.plan(kind, decide, now)
     log.info("planned", extra={"kind": kind, "windows": len(rows)})
-    return [follow_up(parts, row) for row in rows]
+    # The first window of a kind tells how dense the others are: they follow when it is done.
+    first = rows[:1] if parts.density(kind) is None else rows
+    return [follow_up(parts, row) for row in first]
 
 
 def follow_up(parts: Parts, row: WindowRow, delay_s: float = 0.0) -> FollowUp:
@@ -270,6 +272,7 @@ def _page(parts: Parts, kind: Kind, ask: pages.Ask) -> Page:
 def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[[int], pages.Step]) -> Outcome:
     """Commit a page with what it leads to; return what must follow."""
     now = parts.clock.now()
+    unknown = parts.density(row.kind) is None
     seen: list[int] = []
 
     def counted(changed: int) -> pages.Step:
@@ -295,7 +298,20 @@ def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[
     )
     follow_ups = tuple(follow_up(parts, each) for each in rows)
     finished = step.state is State.DONE or step.done is not None
+    if finished and unknown:
+        follow_ups += _waiting(parts, row.kind)
     return Outcome(step.why, follow_ups, batch.received, seen[-1], len(batch.rejected), finished)
+
+
+def _waiting(parts: Parts, kind: str) -> tuple[FollowUp, ...]:
+    """Return the windows of a kind that waited for its density."""
+    now = parts.clock.now()
+    rows = [row for row in parts.store.owed(now, now + timedelta(seconds=IDLE_S), SWEEP_ROWS) if row.kind == kind]
+    try:
+        issued = parts.shared.unissued([row.id for row in rows])
+    except errors.StateUnavailable:
+        return ()
+    return tuple(follow_up(parts, row) for row in rows if row.id in issued)
 
 
 def _cursor(parts: Parts, row: WindowRow, state: KindState) -> datetime | None:
