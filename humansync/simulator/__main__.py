@@ -63,15 +63,23 @@ def build(arguments: argparse.Namespace) -> App:
     kinds = [kind for kind in arguments.kinds.split(",") if kind] or list(KINDS)
     if wrong := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"--kinds: there is no {', '.join(wrong)}; there are: {', '.join(KINDS)}")
+    if arguments.days <= 0 or (arguments.records or 0) < 0:
+        raise ValueError("--days and --records are above 0")
     if arguments.records is None:
         since = _now() - timedelta(days=arguments.days)
         feed = RealisticFeed(arguments.seed)
         world = World(_now, seed=arguments.seed, switches=switches, kinds=kinds, feed=feed, since=since)
     else:
-        until = None if arguments.until is None else parse_iso(arguments.until)
         world = World(_now, seed=arguments.seed, switches=switches, kinds=kinds)
-        world.load(kinds, arguments.records, arguments.days, until=None if until is None else from_ms(until))
+        world.load(kinds, arguments.records, arguments.days, until=_until(arguments.until))
     return App(world, client_id=arguments.client_id, app_key=arguments.app_key)
+
+
+def _until(text: str | None) -> datetime | None:
+    instant = None if text is None else parse_iso(text)
+    if text is not None and instant is None:
+        raise ValueError(f"--until is an ISO 8601 instant with an offset, not {text!r}")
+    return None if instant is None else from_ms(instant)
 
 
 def _now() -> datetime:

@@ -53,7 +53,7 @@ class App:
         if not path.startswith(self._users):
             return refusal(Fault.E404)
         if request.headers.get("authorization") != self._basic:
-            return refusal(Fault.E401)
+            return self.world.stranger()
         if request.method != "GET":
             return _json({"statusCode": 405, "error": "Method Not Allowed"}, 405)
         rest = unquote(path[len(self._users) :]).strip("/")

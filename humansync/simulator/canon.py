@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from humansync.kinds import KINDS, Read
+from humansync.simulator.instants import parse_iso
 
 #: joins the parts of an identity that has several, as in `humanId` and `description` of genetic traits
 JOINT = "\x1f"
@@ -42,6 +43,11 @@ def identity(kind: str, record: object) -> str | None:
         return None
     parts = [part for key in IDENTITY_KEYS[kind] if isinstance(part := record.get(key), str) and part]
     return JOINT.join(parts) if len(parts) == len(IDENTITY_KEYS[kind]) else None
+
+
+def has_time(kind: str, record: Mapping[str, object]) -> bool:
+    """Return whether the record says when it was updated, or is of a kind that does not."""
+    return KINDS[kind].read is Read.WHOLE or parse_iso(record.get("updatedAt")) is not None
 
 
 def canonical(record: object) -> bytes:

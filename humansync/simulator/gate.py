@@ -119,7 +119,7 @@ class Tally:
         """Count an answer as it goes out."""
         self.statuses[answer.status] += 1
         if answer.fault is not None:
-            self.faults[answer.fault] += 1
+            self.faults[answer.fault.value] += 1  # a plain text: keys of JSON
 
     def as_dict(self) -> dict[str, object]:
         """Return the counts, fit for JSON."""

@@ -49,8 +49,8 @@ def _bounds(params: Mapping[str, str], now: int, switches: Switches) -> tuple[in
     opened, closed = before is None, now if before is None else before
     start = now - DAY_MS if since is None else since
     start, closed = _narrow(start, closed, now, switches)
-    first = start + (_step(switches) if switches.bounds[0] == "(" else 0)
-    last = closed + (_step(switches) if switches.bounds[1] == "]" else 0)
+    first = start + (_step(switches) if switches.bounds.startswith("gt") else 0)
+    last = closed + (_step(switches) if switches.bounds.endswith("le") else 0)
     if switches.ignore in {"since", "both"}:
         first = _BEGINNING
     if switches.ignore in {"before", "both"} or (opened and closed == now):

@@ -5,6 +5,8 @@ One process, one thread: answers are made one after the other, so that each is a
 
 import asyncio
 import contextlib
+import threading
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from humansync.simulator.app import App, Request
@@ -134,7 +136,7 @@ def _head(answer: Answer, *, closing: bool) -> bytes:
 
 
 class Server:
-    """A listening simulator."""
+    """A listening simulator, for a running event loop."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -157,3 +159,24 @@ class Server:
             connection.close()
         with contextlib.suppress(asyncio.CancelledError):
             await self._server.wait_closed()
+
+
+@contextlib.contextmanager
+def running(app: App, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve from a thread of this process for the length of a `with` block, which is given the base URL.
+
+    The world may be changed from outside between requests.
+    """
+    loop, server = asyncio.new_event_loop(), Server(app)
+    thread = threading.Thread(target=loop.run_forever, name="simulator", daemon=True)
+    thread.start()
+    try:
+        bound = asyncio.run_coroutine_threadsafe(server.start(host, port), loop).result()
+        try:
+            yield f"http://{host}:{bound}/v1"
+        finally:
+            asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -1,12 +1,11 @@
 """The records of one kind as they change: what is visible now, and what becomes so later. Pure."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from humansync.kinds import KINDS, Read
-from humansync.simulator.canon import digest, dump, identity, parse
+from humansync.simulator.canon import digest, dump, has_time, identity, parse
 from humansync.simulator.collection import Collection
 from humansync.simulator.instants import iso, parse_iso
 
@@ -59,17 +58,17 @@ class Shelf:
             self._apply(heapq.heappop(self._arrivals).version)
 
     def remove(self, slot: int) -> None:
-        """Delete a record."""
+        """Delete a record, also its versions to come."""
         slots = self._by_identity()
         name = self.identity_at(slot)
         if name is not None:
             slots.pop(name, None)
+            self._keep_arrivals(lambda version: version.identity != name)
         self.collection.remove(slot)
 
     def forget(self, person: int) -> int:
         """Delete the records of a person, also those to come, and return how many were visible."""
-        self._arrivals = [arrival for arrival in self._arrivals if arrival.version.person != person]
-        heapq.heapify(self._arrivals)
+        self._keep_arrivals(lambda version: version.person != person)
         slots = [slot for slot, _ in self.collection.rows() if self.collection.persons[slot] == person]
         for slot in slots:
             self.remove(slot)
@@ -96,17 +95,14 @@ class Shelf:
 
         since, before: only records updated in [since, before); None leaves that side open.
         """
-        timed, updated_at = KINDS[self.kind].read is Read.WINDOWED, self.collection.updated
+        updated_at = self.collection.updated
         for slot, body in self.collection.rows():
             if (since is not None and updated_at[slot] < since) or (before is not None and updated_at[slot] >= before):
                 continue
             record = parse(body)
             name = identity(self.kind, record)
-            if name is None:
-                continue
-            updated = record.get("updatedAt", "")
-            if not timed or parse_iso(updated) is not None:
-                yield name, updated, digest(record)
+            if name is not None and has_time(self.kind, record):
+                yield name, record.get("updatedAt", ""), digest(record)
 
     def _apply(self, version: Version) -> None:
         name, collection = version.identity, self.collection
@@ -118,6 +114,10 @@ class Shelf:
                 known[name] = slot
         elif collection.updated[slot] <= version.updated:
             collection.replace(slot, version.body, version.updated, version.event)
+
+    def _keep_arrivals(self, keep: Callable[[Version], bool]) -> None:
+        self._arrivals = [arrival for arrival in self._arrivals if keep(arrival.version)]
+        heapq.heapify(self._arrivals)
 
     def _by_identity(self) -> dict[str, int]:
         """Return slots by identity; made on first need, because plain load of a million rows never asks."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from humansync.kinds import KINDS, Read
 from humansync.simulator import load
-from humansync.simulator.canon import dump, identity, parse
+from humansync.simulator.canon import dump, has_time, identity, parse
 from humansync.simulator.instants import DAY_MS, SECOND_MS, iso, parse_iso
 from humansync.simulator.load import Person
 from humansync.simulator.odd import Odd, make_odd
@@ -145,13 +145,13 @@ class Stock:
     # --- changing --------------------------------------------------------------------------------------
 
     def touch(self, kind: str, slots: Iterable[int], now: int, *, content: bool) -> list[str]:
-        """Update records and return their identities; those that cannot be told apart stay as they are."""
+        """Update records and return their identities; those that nobody can use stay as they are."""
         collection = self._shelves[kind].collection
         names = []
         for slot in slots:
             record = parse(collection.body(slot))
             name = identity(kind, record)
-            if name is None:
+            if name is None or not has_time(kind, record):
                 continue
             _touch(kind, record, now, content=content)
             version = Version(name, dump(record), now, collection.events[slot], collection.persons[slot])

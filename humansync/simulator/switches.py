@@ -4,6 +4,7 @@ The command line, `/_control` and the documentation all read this table. Numbers
 section 9 of `docs/human-api.md` that a switch makes real.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
@@ -43,12 +44,12 @@ class Switches:
 
     # --- which records a query selects -----------------------------------------------------------
     bounds: str = _switch(
-        "[)",
-        "whether records exactly at updated_since and updated_before are included ([7])",
-        "[)",
-        "[]",
-        "()",
-        "(]",
+        "ge-lt",
+        "how updatedAt is compared with updated_since and updated_before: >= or >, < or <= ([7])",
+        "ge-lt",
+        "ge-le",
+        "gt-lt",
+        "gt-le",
     )
     truncate: bool = _switch(default=False, meaning="compare updatedAt by whole seconds, rounded down ([8])")
     ignore: str = _switch("none", "bounds that are read and not applied ([9], [13])", "none", "since", "before", "both")
@@ -197,10 +198,12 @@ def _read_bool(name: str, value: object) -> bool:
 
 def _read_number(name: str, value: object, kind: type) -> int | float:
     try:
-        number = kind(value) if not isinstance(value, bool) else None
-    except (TypeError, ValueError):
+        number = None if isinstance(value, bool) else kind(value)
+    except (TypeError, ValueError, OverflowError):
         number = None
-    if number is None or (number < 0 and not name.endswith("_skew_s")):
+    if kind is int and isinstance(value, float) and not value.is_integer():
+        raise SwitchError(f"{name} is a whole number, not {value!r}")
+    if number is None or not math.isfinite(number) or (number < 0 and not name.endswith("_skew_s")):
         raise SwitchError(f"{name} is a number from 0, not {value!r}")
     if name in {"fault_rate", "short_pages", "odd"} and number > 1:
         raise SwitchError(f"{name} is a share between 0 and 1, not {value!r}")

@@ -12,7 +12,7 @@ from random import Random
 import orjson
 
 from humansync.kinds import KINDS
-from humansync.simulator.faults import JSON_TYPE, Answer, Fault, spoil
+from humansync.simulator.faults import JSON_TYPE, Answer, Fault, refusal, spoil
 from humansync.simulator.gate import Gate, Tally, answer_without_records
 from humansync.simulator.instants import SECOND_MS, http_date, iso, to_ms
 from humansync.simulator.load import Person
@@ -51,6 +51,7 @@ class World:
         begins = None if since is None else to_ms(since)
         self._stock = Stock(self.now_ms, lambda: self.switches, seed=seed, kinds=kinds, feed=feed, since=begins)
         self._pages = 0
+        self._stock.shelf("activities")  # brings in the feed's history now, not at the first request
 
     # --- what the API answers ----------------------------------------------------------------------
 
@@ -79,6 +80,14 @@ class World:
             found = [person for person in people if person["humanId"] == human_id]
             answer = Answer(200, (JSON_TYPE,), orjson.dumps(found[0])) if found else _error(404, "Not Found")
         answer = self._dressed(answer, now)
+        self.tally.answer(answer)
+        return answer
+
+    def stranger(self) -> Answer:
+        """Return the answer to wrong credentials."""
+        now = self.now_ms()
+        self.tally.request("unauthorized", now)
+        answer = self._dressed(refusal(Fault.E401), now)
         self.tally.answer(answer)
         return answer
 
