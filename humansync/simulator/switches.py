@@ -119,7 +119,9 @@ class Switches:
     add: int = _switch(0, "so many records are added then, updated now")
     late: int = _switch(0, "so many records are added then, with an updatedAt already passed ([14])")
     drop: int = _switch(0, "so many records are deleted then ([32])")
-    late_by_s: float = _switch(600.0, "how far in the past the updatedAt of late records lies at most")
+    late_by_s: float = _switch(
+        600.0, "with scope `kind`: how far in the past the updatedAt of late records lies at most"
+    )
     scope: str = _switch(
         "window", "where they are chosen: in the window just read, or in the whole kind", "window", "kind"
     )
