@@ -87,10 +87,12 @@ def run(kinds: Sequence[str], since: str | None, before: str | None, as_json: bo
     Starts a Redis and workers of its own; without credentials also the API simulator. Run again, it goes on from
     where it was. With both bounds it reads that range again and leaves the cursor alone.
     """
-    from workers import run as work
     from workers.arguments import scope
 
-    return work.run(scope(kinds, since, before), as_json=as_json)
+    asked = scope(kinds, since, before)
+    from workers import run as work
+
+    return work.run(asked, as_json=as_json)
 
 
 @command.command(short_help="Everything on this machine, until Ctrl-C.")
@@ -111,10 +113,12 @@ def sync(kinds: Sequence[str], since: str | None, before: str | None, wait: bool
 
     With bounds it is a backfill, which leaves the cursor alone.
     """
-    from workers import operate
     from workers.arguments import scope
 
-    return operate.sync(scope(kinds, since, before), wait=wait, as_json=as_json)
+    asked = scope(kinds, since, before)
+    from workers import operate
+
+    return operate.sync(asked, wait=wait, as_json=as_json)
 
 
 @command.command(short_help="How fresh every kind is, and who works on it.")
@@ -131,20 +135,24 @@ def status(watch: bool, as_json: bool) -> int:
 @kinds_argument(required=True)
 def pause(kinds: Sequence[str]) -> int:
     """Stop fetching a KIND, on all hosts; what is owed stays in the ledger."""
-    from workers import operate
     from workers.arguments import known_kinds
 
-    return operate.pause(known_kinds(kinds))
+    named = known_kinds(kinds)
+    from workers import operate
+
+    return operate.pause(named)
 
 
 @command.command(short_help="Go on with a KIND.")
 @kinds_argument(required=True)
 def resume(kinds: Sequence[str]) -> int:
     """Go on with a KIND that was paused."""
-    from workers import operate
     from workers.arguments import known_kinds
 
-    return operate.resume(known_kinds(kinds))
+    named = known_kinds(kinds)
+    from workers import operate
+
+    return operate.resume(named)
 
 
 @command.command(short_help="Set the cursor of a KIND back.")
@@ -152,10 +160,12 @@ def resume(kinds: Sequence[str]) -> int:
 @click.option("--to", metavar="T", required=True, help="Where the cursor goes: " + TIME_HELP)
 def reset(kind: str, to: str) -> int:
     """Set the cursor of a KIND back, so that everything since T is read again."""
-    from workers import operate
     from workers.arguments import known_kinds, moment
 
-    return operate.reset(known_kinds([kind])[0], moment("--to", to))
+    named, instant = known_kinds([kind])[0], moment("--to", to)
+    from workers import operate
+
+    return operate.reset(named, instant)
 
 
 @command.command(short_help="Check everything; say what to do about faults.")
@@ -182,9 +192,9 @@ def migrate() -> int:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def simulator(arguments: Sequence[str]) -> int:
     """Run the API simulator by itself; `humansync simulator --help` lists its switches."""
-    from humansync.simulator import main as simulate
+    from humansync.simulator.__main__ import main as simulate
 
-    return simulate(list(arguments)) or DONE
+    return simulate(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -215,7 +225,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _complain(error.format_message(), USAGE)
     except HumansyncError as error:
         return _complain(str(error), USAGE if isinstance(error, ConfigError) else FAILED)
-    except BrokenPipeError:
+    except (BrokenPipeError, click.Abort):
         raise
     except OSError as error:
         return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILED)

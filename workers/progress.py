@@ -16,6 +16,10 @@ LINE_EVERY_S = 3.0
 RATE_OVER_S = 5.0
 
 
+#: windows that must be done before their pace means anything
+ENOUGH_WINDOWS = 3
+
+
 class View(Protocol):
     """Something that shows a pass as it goes."""
 
@@ -65,7 +69,7 @@ class Pace:
         """Return seconds a kind will still take at its pace; None while there is no pace."""
         if kind.phase.final:
             return 0.0
-        return self.elapsed_s * kind.owed / kind.windows if kind.windows else None
+        return self.elapsed_s * kind.owed / kind.windows if kind.windows >= ENOUGH_WINDOWS else None
 
 
 class Lines:

@@ -70,12 +70,14 @@ def guard(binary: str, folder: Path, socket: Path, *, durable: bool) -> int:
         preexec_fn=die_with_parent(os.getpid(), signal.SIGTERM),  # noqa: PLW1509 -- there is one thread
     )
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-    while server.poll() is None:
-        if try_lock(users):
-            stop(server)
-            return 0
-        time.sleep(LOOK_EVERY_S)
-    return 0 if server.returncode == 0 else 1
+    while not try_lock(users):
+        try:
+            status = server.wait(LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            continue
+        return 0 if status == 0 else 1
+    stop(server)
+    return 0
 
 
 if __name__ == "__main__":

@@ -120,7 +120,9 @@ class EmbeddedRedis:
         """Return when the server answers. Raises RedisMissing when it does not in time."""
         deadline = time.monotonic() + START_WITHIN_S
         while not self.alive():
-            ended = self._guard is not None and self._guard.poll() not in (None, 0)
+            ended = self._guard.poll() if self._guard is not None else None
+            if ended == 0:  # it found the guard of a server that was just dying
+                self._start()
             if ended or time.monotonic() > deadline:
                 raise RedisMissing(f"the embedded Redis does not start; {self._log} ends with: {last_line(self._log)}")
             time.sleep(0.01)
@@ -145,8 +147,15 @@ class EmbeddedRedis:
                 self._end()
         finally:
             os.close(users)
+            self._forget_guard()
+
+    def _forget_guard(self) -> None:
+        if self._guard is not None and self._guard.poll() is None:
+            self._guard.returncode = 0  # it goes on without us: nobody is to wait for it, or warn that nobody did
+        self._guard = None
 
     def _start(self) -> None:
+        self._forget_guard()
         argv = [sys.executable, "-P", "-m", "workers.redis_guard", find_binary(), str(self._folder), str(self.path)]
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:

@@ -1,0 +1,221 @@
+"""`humansync run` for real: a folder, a Redis, workers, the simulator, and nothing left behind."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
+
+KINDS = ("sleeps", "weights", "genetic_traits")
+
+
+def until(true: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something is true; return whether it became so in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if true():
+            return True
+        time.sleep(0.05)
+    return true()
+
+
+class Place:
+    """A folder in which humansync runs, and every process that was started there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mark = f"HUMANSYNC_TEST={uuid.uuid4()}"
+        name, _, value = self.mark.partition("=")
+        self.env = {**os.environ, name: value, "HUMANSYNC_RATE": "0"}
+
+    def start(self, *words: str, **env: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "workers.cli", *words],
+            cwd=self.folder,
+            env={**self.env, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*words, **env)
+        out, err = process.communicate(timeout=90)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def processes(self) -> dict[int, str]:
+        """Return what runs here: the command line by process."""
+        found = {}
+        for entry in Path("/proc").glob("[1-9]*"):
+            try:
+                # Redis writes its title over its environment, but its folder is ours.
+                ours = self.mark.encode() in (entry / "environ").read_bytes().split(b"\0")
+                if ours or (entry / "cwd").readlink().is_relative_to(self.folder):
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+        return found
+
+    def named(self, word: str) -> list[int]:
+        return [pid for pid, line in self.processes().items() if word in line]
+
+    def sql(self, query: str) -> list[Any]:
+        with closing(sqlite3.connect(self.folder / "var" / "humansync.db", timeout=10)) as database:
+            return database.execute(query).fetchall()
+
+    def reading(self) -> bool:
+        """Say whether workers have begun to read."""
+        try:
+            return bool(self.sql("SELECT 1 FROM sync_windows WHERE requests > 0 LIMIT 1"))
+        except sqlite3.OperationalError:
+            return False
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    here = Place(tmp_path)
+    yield here
+    for pid in here.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+def document(done: "subprocess.CompletedProcess[str]") -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_first_run_brings_everything_in_and_a_second_goes_on_from_there(place: Place) -> None:
+    first = document(place.run("run", *KINDS, "--since", "20d", "--json"))
+    assert first["ok"] is True
+    assert [kind["kind"] for kind in first["kinds"]] == list(KINDS)
+    assert {kind["state"] for kind in first["kinds"]} == {"done"}
+    for kind in first["kinds"]:
+        assert [(kind["records"],)] == place.sql(f"SELECT count(*) FROM {kind['kind']}")
+        assert kind["records"] > 0
+    assert place.processes() == {}
+
+    second = document(place.run("run", *KINDS, "--json"))
+    assert second["ok"] is True
+    assert second["requests"] <= 2 * len(KINDS)
+    assert second["records"] < first["records"] / 10
+
+    status = place.run("status", "--json")
+    picture = document(status)
+    assert "Redis" in status.stderr
+    fresh = {kind["kind"]: kind for kind in picture["kinds"]}
+    assert len(fresh) == 16
+    assert fresh["weights"]["state"] == "idle"
+    assert 0 < fresh["weights"]["lag_s"] < 600
+    assert fresh["weights"]["windows"]["owed"] == fresh["weights"]["windows"]["failed"] == 0
+    assert fresh["meals"]["cursor"] is None
+
+
+def test_an_earlier_beginning_and_a_range_by_hand_are_backfills(place: Place) -> None:
+    document(place.run("run", "weights", "--since", "5d", "--json"))
+    before = place.sql("SELECT count(*) FROM weights")[0][0]
+    document(place.run("run", "weights", "--since", "15d", "--json"))
+    more = place.sql("SELECT count(*) FROM weights")[0][0]
+    assert more > before
+    assert place.sql("SELECT purpose FROM sync_windows WHERE purpose = 'backfill'")
+    again = document(place.run("run", "weights", "--since", "15d", "--json"))
+    assert again["requests"] == 1  # the idle kind's one: what was read is not read again
+    by_hand = document(place.run("run", "weights", "--since", "15d", "--before", "10d", "--json"))
+    assert by_hand["kinds"][0]["windows"] == 1
+    assert by_hand["records"] == 0
+
+
+def test_ctrl_c_ends_everything_quickly_with_status_130(place: Place) -> None:
+    process = place.start("run", HUMANSYNC_RATE="1")
+    assert until(place.reading, 40)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert time.monotonic() - began < 10
+    assert place.processes() == {}
+
+
+def test_kill_9_of_the_command_leaves_no_process_behind_and_loses_nothing(place: Place) -> None:
+    process = place.start("run", "weights", "sleeps", HUMANSYNC_RATE="1")
+    assert until(place.reading, 40)
+    assert len(place.processes()) >= 6  # itself, two workers, the simulator, Redis and its guard
+    process.kill()
+    process.communicate()
+    assert until(lambda: not place.processes(), 10), place.processes()
+    assert document(place.run("run", "weights", "sleeps", "--json"))["ok"] is True
+    assert place.sql("SELECT count(*) FROM sync_windows WHERE state <> 'done'") == [(0,)]
+
+
+def test_a_killed_worker_and_a_killed_redis_cost_time_only(place: Place) -> None:
+    process = place.start("run", "weights", "sleeps", "--json", HUMANSYNC_RATE="2")
+    assert until(place.reading, 40)
+    os.kill(place.named("celery -A workers.app worker")[0], signal.SIGKILL)
+    os.kill(place.named("valkey-server unixsocket")[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert json.loads(out)["ok"] is True
+    assert "worker-" in err
+    assert "Redis was gone" in err
+    assert place.processes() == {}
+
+
+def test_two_runs_at_once_share_one_redis(place: Place) -> None:
+    both = [place.start("run", kind, "--json", HUMANSYNC_RATE="3") for kind in ("weights", "sleeps")]
+    assert until(lambda: len(place.named("humansync.simulator")) == 2 and place.reading(), 40)
+    assert len(place.named("valkey-server unixsocket")) == 1
+    for process in both:
+        out, err = process.communicate(timeout=90)
+        assert process.returncode == 0, err
+        assert json.loads(out)["ok"] is True
+    assert place.processes() == {}
+
+
+def test_a_refused_key_fails_each_kind_with_its_reason(place: Place) -> None:
+    api = place.start("simulator", "--port", "0", "--days", "1")
+    assert api.stdout is not None
+    url = api.stdout.readline().split()[-1]
+    keys = {"HUMANAPI_BASE_URL": url, "HUMANAPI_CLIENT_ID": "simulator"}
+    refused = place.run("run", "weights", "meals", **keys, HUMANAPI_APP_KEY="wrong-key")
+    assert refused.returncode == 1, refused.stderr
+    assert "weights: " in refused.stdout
+    assert "401" in refused.stdout
+    assert "wrong-key" not in refused.stdout + refused.stderr
+    mended = place.run("run", "weights", "meals", "--json", **keys, HUMANAPI_APP_KEY="simulator")
+    assert document(mended)["ok"] is True
+    without = place.run("run", "weights")
+    assert without.returncode == 2
+    assert "real API" in without.stderr
+    api.terminate()
+    api.communicate()
+    assert place.processes() == {}
+
+
+def test_simulated_data_step_aside_for_real_ones(place: Place) -> None:
+    document(place.run("run", "heights", "--since", "3d", "--json"))
+    api = place.start("simulator", "--port", "0", "--days", "1")
+    assert api.stdout is not None
+    url = api.stdout.readline().split()[-1]
+    keys = {"HUMANAPI_BASE_URL": url, "HUMANAPI_CLIENT_ID": "simulator", "HUMANAPI_APP_KEY": "simulator"}
+    explicit = place.run("run", "heights", **keys, DATABASE_URL="sqlite:///var/humansync.db")
+    assert explicit.returncode == 2
+    assert "DATABASE_URL" in explicit.stderr
+    moved = place.run("run", "heights", "--since", "1d", "--json", **keys)
+    assert document(moved)["ok"] is True
+    assert "moved aside to var/humansync.simulated.db" in moved.stderr
+    assert (place.folder / "var" / "humansync.simulated.db").exists()
+    assert place.sql("SELECT value FROM sync_meta WHERE key = 'simulated'") == [("0",)]
+    api.terminate()
+    api.communicate()

@@ -1,0 +1,71 @@
+"""What the command line asks of the queue. Kombu's errors become ours here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from config.queues import Queue
+from humansync.errors import StateUnavailable
+from humansync.redaction import redact_url
+from tasks import publish
+from workers.app import app
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise StateUnavailable, naming the address without its password, where Redis does not answer."""
+    try:
+        yield
+    except _errors() as error:
+        address = redact_url(str(app.conf.broker_url))
+        raise StateUnavailable(f"Redis at {address} cannot be reached: start it, or set REDIS_URL") from error
+
+
+def _errors() -> tuple[type[BaseException], ...]:
+    """Return what Kombu raises where its own retries are of no use, and what its transport raises elsewhere."""
+    return (OperationalError, OSError, *app.connection_for_read().connection_errors)
+
+
+@contextmanager
+def _channel() -> Iterator[Any]:
+    """Give a channel of Kombu's Redis transport. Any: its kind is known at run time alone."""
+    with translated(), app.connection_for_read() as connection:
+        yield connection.default_channel
+
+
+def ask(kind: str, since: str | None = None, before: str | None = None) -> None:
+    """Ask for a planner pass over a kind now. Raises StateUnavailable."""
+    with translated():
+        publish.kind(kind, since, before, force=True)
+
+
+def sweep(expires_s: float) -> None:
+    """Have lost work looked for and issued again. Raises StateUnavailable."""
+    with translated():
+        app.send_task("sync.sweep", queue=Queue.LIVE.value, ignore_result=True, expires=expires_s)
+
+
+def depths() -> dict[str, int]:
+    """Return how many messages wait in each queue. Raises StateUnavailable."""
+    with _channel() as channel:
+        # Redis knows no empty list, so that a passive declaration of an empty queue fails: its size is asked for.
+        return {queue.value: int(channel._size(queue.value)) for queue in Queue}  # noqa: SLF001 -- no public name
+
+
+def visibility_s() -> int:
+    """Return after how many seconds the message of a dead worker comes back."""
+    return int(app.conf.broker_transport_options["visibility_timeout"])
+
+
+def server() -> dict[str, Any]:
+    """Return facts of the Redis server: `INFO`, and of `CONFIG` what it tells. Raises StateUnavailable."""
+    with _channel() as channel:
+        client = channel.client
+        facts = dict(client.info())
+        try:
+            facts |= client.config_get("*")
+        except Exception as error:  # noqa: BLE001 -- managed servers forbid CONFIG, each with an error of its own
+            facts["config_refused"] = type(error).__name__
+        return facts

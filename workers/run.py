@@ -1,0 +1,71 @@
+"""`humansync run`: everything on this machine, one pass, stop."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from config.settings import load
+from humansync.errors import StateUnavailable
+from humansync.redaction import redact_url
+from workers import dataset
+from workers.arguments import Scope
+from workers.embedded import Embedded
+from workers.report import KindReport, Report, closing_table
+
+#: how often the ledger is looked at
+POLL_S = 0.2
+#: how often lost work is looked for
+SWEEP_EVERY_S = 5.0
+
+
+def run(asked: Scope, *, as_json: bool) -> int:
+    """Bring the kinds in and report; return the exit status. Raises HumansyncError."""
+    began = time.monotonic()
+    settings = load()
+    days = (datetime.now(UTC) - asked.since).days + 1 if asked.since else 0
+    with Embedded(settings, lasting=False, say=say, days=days) as deployment:
+        report = replace(_pass(deployment, asked), seconds=time.monotonic() - began)
+    print(json.dumps(report.document()) if as_json else closing_table(report))
+    if report.ok and not as_json:
+        database = redact_url(deployment.settings.database_url)
+        say(f"\nAll of it is in {database}. Run again to go on from here; `humansync up` keeps it fresh.")
+    return 0 if report.ok else 1
+
+
+def _pass(deployment: Embedded, asked: Scope) -> Report:
+    # The processes are starting; only now comes what is slow to import.
+    from humansync.store import Store, make_engine, migrate  # noqa: PLC0415
+    from workers import broker  # noqa: PLC0415
+    from workers.one_pass import Pass  # noqa: PLC0415
+    from workers.progress import view  # noqa: PLC0415
+
+    engine = make_engine(deployment.settings.database_url)
+    migrate(engine)
+    deployment.ready()
+    with closing(Store(engine)) as store:
+        store.set_meta(dataset.SIMULATED, "1" if deployment.simulated else "0")
+        current = Pass(store, asked.kinds or deployment.settings.kinds, asked, broker.ask, history=True)
+        current.begin()
+        swept = time.monotonic()
+        with view() as shown:
+            deployment.say = shown.note
+
+            def each(kinds: Sequence[KindReport]) -> None:
+                nonlocal swept
+                shown.show(kinds)
+                deployment.tend()
+                if time.monotonic() - swept > SWEEP_EVERY_S:
+                    swept = time.monotonic()
+                    with suppress(StateUnavailable):  # the embedded Redis is started again by `tend`
+                        broker.sweep(SWEEP_EVERY_S)
+
+            return current.watch(each, poll_s=POLL_S)
+
+
+def say(sentence: str) -> None:
+    """Tell the user something that is not the result."""
+    print(sentence, file=sys.stderr, flush=True)

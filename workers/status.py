@@ -1,0 +1,195 @@
+"""`humansync status`: how fresh each kind is, what it owes, who works on it."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from config.settings import Settings
+from humansync import plan
+from humansync.errors import StateUnavailable
+from humansync.kinds import KINDS
+from humansync.ledger import KindState
+from humansync.store import Store, Totals
+from humansync.windows import format_instant
+from workers import deployment
+from workers.tables import Column, count, span, styled, table
+
+#: pause between two pictures of `--watch`
+WATCH_S = 2.0
+#: a worker that has not ticked for this long is not listed
+GONE_AFTER_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One kind, as the contract's document has it."""
+
+    kind: str
+    cursor: datetime | None
+    lag_s: float | None
+    state: str
+    totals: Totals
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A deployment at one instant."""
+
+    kinds: Sequence[Fact]
+    workers: Sequence[Mapping[str, object]] = ()
+    queues: Mapping[str, int] = field(default_factory=dict)
+    #: what could not be seen, and why
+    notes: Sequence[str] = ()
+
+    def document(self) -> dict[str, object]:
+        """Return the document that the contract describes."""
+        return {
+            "kinds": [
+                {
+                    "kind": fact.kind,
+                    "cursor": format_instant(fact.cursor) if fact.cursor else None,
+                    "lag_s": fact.lag_s,
+                    "state": fact.state,
+                    "records": fact.totals.records,
+                    "windows": {
+                        "owed": fact.totals.owed,
+                        "walking": fact.totals.walking,
+                        "done": fact.totals.done,
+                        "failed": fact.totals.failed,
+                    },
+                    "last_error": fact.last_error,
+                }
+                for fact in self.kinds
+            ],
+            "workers": list(self.workers),
+            "queues": dict(self.queues),
+        }
+
+
+def status(*, watch: bool, as_json: bool) -> int:
+    """Print the picture once, or again and again; returns the exit status."""
+    settings = deployment.settings()
+    if not watch:
+        _print(take(settings), as_json=as_json)
+        return 0
+    while True:
+        picture = take(settings)
+        if sys.stdout.isatty() and not as_json:
+            sys.stdout.write("\x1b[H\x1b[2J")
+        _print(picture, as_json=as_json)
+        sys.stdout.flush()
+        time.sleep(WATCH_S)
+
+
+def take(settings: Settings) -> Picture:
+    """Return what database and Redis know now; what does not answer is left out and noted."""
+    notes: list[str] = []
+    cursors: Mapping[str, datetime] = {}
+    workers: list[Mapping[str, object]] = []
+    queues: dict[str, int] = {}
+    try:
+        with deployment.shared(settings) as shared:
+            cursors = shared.cursors()
+            workers = [
+                {"name": name, "seen_s_ago": round(ago, 1)}
+                for name, ago in sorted(shared.ticks().items())
+                if ago < GONE_AFTER_S
+            ]
+        from workers import broker  # noqa: PLC0415 -- not without Redis
+
+        queues = broker.depths()
+    except StateUnavailable as error:
+        notes.append(f"{error}; cursors are the ledger's")
+    try:
+        with deployment.store(settings) as store:
+            kinds = facts(store, cursors, datetime.now(UTC))
+    except deployment.SchemaOutdated as error:
+        notes.append(str(error))
+        kinds = [Fact(kind, None, None, "idle", Totals(), None) for kind in KINDS]
+    return Picture(kinds, workers, queues, notes)
+
+
+def facts(store: Store, cursors: Mapping[str, datetime], now: datetime) -> list[Fact]:
+    """Return a fact per kind, in the catalogue's order."""
+    totals, states = store.totals(), store.kinds()
+    offset_s = float(store.meta("clock_offset_s") or 0)
+    api_now = now + timedelta(seconds=offset_s)
+    picture = []
+    for kind, state in states.items():
+        cursor = cursors.get(kind) or plan.cursor(state, store.coverage(kind))
+        lag_s = round((api_now - cursor).total_seconds(), 3) if cursor else None
+        word = standing(state, totals[kind])
+        error = state.last_error if word == "failing" else state.disabled
+        picture.append(Fact(kind, cursor, lag_s, word, totals[kind], error))
+    return picture
+
+
+def standing(state: KindState, sums: Totals) -> str:
+    """Return the one word for where a kind stands."""
+    if state.disabled is not None:
+        return "disabled"
+    if state.paused:
+        return "paused"
+    troubled = state.last_error_at is not None and (sums.done_at is None or state.last_error_at > sums.done_at)
+    if sums.failed or troubled:
+        return "failing"
+    return "syncing" if sums.owed or sums.walking else "idle"
+
+
+_COLUMNS = (
+    Column("kind"),
+    Column("state"),
+    Column("complete to"),
+    Column("lag", number=True),
+    Column("records", number=True),
+    Column("owed", number=True),
+    Column("walking", number=True),
+    Column("done", number=True),
+    Column("failed", number=True),
+)
+_STYLES = {"failing": "red", "paused": "yellow", "disabled": "dim"}
+
+
+def _print(picture: Picture, *, as_json: bool) -> None:
+    for note in picture.notes:
+        print(f"humansync: {note}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(picture.document()))
+        return
+    rows = [
+        (
+            fact.kind,
+            fact.state,
+            format_instant(fact.cursor.replace(microsecond=0)) if fact.cursor else "-",
+            span(fact.lag_s),
+            count(fact.totals.records),
+            count(fact.totals.owed),
+            count(fact.totals.walking),
+            count(fact.totals.done),
+            count(fact.totals.failed),
+        )
+        for fact in picture.kinds
+    ]
+    sums = [
+        count(sum(fact.totals.records for fact in picture.kinds)),
+        *(
+            count(sum(getattr(fact.totals, state) for fact in picture.kinds))
+            for state in ("owed", "walking", "done", "failed")
+        ),
+    ]
+    print(
+        table(
+            _COLUMNS, rows, total=("total", "", "", "", *sums), styles=[_STYLES.get(f.state, "") for f in picture.kinds]
+        )
+    )
+    print()
+    for fact in picture.kinds:
+        if fact.last_error:
+            print(styled(f"{fact.kind}: {fact.last_error}", _STYLES.get(fact.state, "")))
+    names_seen = [f"{worker['name']} ({span(float(str(worker['seen_s_ago'])))} ago)" for worker in picture.workers]
+    print(f"workers: {', '.join(names_seen) or 'none seen'}")
+    print(f"queues:  {', '.join(f'{name} {depth}' for name, depth in picture.queues.items()) or 'not seen'}")
