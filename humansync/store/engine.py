@@ -45,10 +45,15 @@ def make_engine(url: str) -> sa.Engine:
 def _common() -> dict[str, Any]:
     return {
         "json_serializer": lambda value: orjson.dumps(value).decode(),
-        "json_deserializer": orjson.loads,
+        "json_deserializer": _loads,
         # parameters are health data: never in an exception's text
         "hide_parameters": True,
     }
+
+
+def _loads(stored: object) -> object:
+    # a JSON column of SQLite turns the text of a number into that number
+    return orjson.loads(stored) if isinstance(stored, str | bytes) else stored
 
 
 def _pool() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from humansync.kinds import KINDS, Read, columns
 from humansync.records import Batch, identity_of, parse
 from humansync.values import clean, json_text
+from tests.any_json import ANY_JSON
 from tests.factories import START, record
 
 HEART_RATES = KINDS["heart_rates"]
@@ -349,22 +350,6 @@ def test_an_empty_page_is_an_empty_batch() -> None:
 
 
 # --- whatever comes -------------------------------------------------------------------------------
-
-_TEXT = st.text(st.characters(exclude_categories=()), max_size=8)
-_SCALAR = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.integers(-(2**100), 2**100),
-    st.floats(),
-    _TEXT,
-    st.sampled_from(["2026-03-01T00:00:00.000Z", "2026-03-01", "", "5", "kg", '{"a":1}', "[1]", '["\\u0000"]']),
-)
-ANY_JSON = st.recursive(
-    _SCALAR,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
-    max_leaves=6,
-)
 
 
 @st.composite
