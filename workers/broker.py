@@ -12,6 +12,9 @@ from humansync.redaction import redact_url
 from tasks import publish
 from workers.app import app
 
+#: how long workers may take to answer; busy ones answer all the same
+PING_WITHIN_S = 1.0
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -52,6 +55,12 @@ def depths() -> dict[str, int]:
     with _channel() as channel:
         # Redis knows no empty list, so that a passive declaration of an empty queue fails: its size is asked for.
         return {queue.value: int(channel._size(queue.value)) for queue in Queue}  # noqa: SLF001 -- no public name
+
+
+def answering() -> list[str]:
+    """Return the names of the workers that answer a ping within a second. Raises StateUnavailable."""
+    with translated():
+        return sorted(name for reply in app.control.ping(timeout=PING_WITHIN_S) or () for name in reply)
 
 
 def visibility_s() -> int:

@@ -9,7 +9,7 @@ from humansync.errors import HumansyncError
 from humansync.state.shared import Shared
 from humansync.store import Store, make_engine, schema_version
 from workers.embedded import VAR
-from workers.redis_server import ask, socket_path
+from workers.redis_server import address, ask, socket_path
 
 
 class SchemaOutdated(HumansyncError):
@@ -19,13 +19,19 @@ class SchemaOutdated(HumansyncError):
 def settings() -> Settings:
     """Return the settings; where REDIS_URL is not set and `run` or `up` works in this folder, with its Redis."""
     found = load()
-    folder = (VAR / "redis").absolute()
-    if not found.has_redis and folder.is_dir():
-        path = socket_path(folder)
-        if ask(path, "PING").startswith(b"+PONG"):
-            os.environ["REDIS_URL"] = f"redis+socket://{path}?virtual_host=0"
-            return load()
+    if not found.has_redis and (url := embedded_url()) is not None:
+        os.environ["REDIS_URL"] = url
+        return load()
     return found
+
+
+def embedded_url() -> str | None:
+    """Return the address of the Redis that `run` or `up` has started in this folder; None where none answers."""
+    folder = (VAR / "redis").absolute()
+    if not folder.is_dir():
+        return None
+    path = socket_path(folder)
+    return address(path) if ask(path, "PING").startswith(b"+PONG") else None
 
 
 @contextmanager

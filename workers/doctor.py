@@ -11,7 +11,8 @@ from humansync.kinds import KINDS
 from humansync.redaction import redact_url
 from workers import dataset, deployment
 from workers.redis_server import find_binary
-from workers.tables import span, styled
+from workers.status import GONE_AFTER_S
+from workers.tables import database, span, styled
 
 #: Kombu uses `ZRANGE ... BYSCORE REV`
 OLDEST_REDIS = (6, 2)
@@ -46,7 +47,7 @@ def doctor() -> int:
     for finding in findings():
         print(finding, flush=True)
         faults += finding.verdict is Verdict.FAULT
-    print(f"\n{faults} {'fault' if faults == 1 else 'faults'} found" if faults else "\nAll is well.")
+    print(f"\n{faults} {'fault' if faults == 1 else 'faults'} found" if faults else "\nNothing is wrong.")
     return 1 if faults else 0
 
 
@@ -132,20 +133,19 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     text = f"the message of a worker that died comes back after {span(broker.visibility_s())}"
     yield Finding("queue", Verdict.GOOD, text)
     with deployment.shared(settings) as shared:
-        alive = [name for name, ago in shared.ticks().items() if ago < 120]  # noqa: PLR2004 -- two minutes
+        ticked = [name for name, ago in shared.ticks().items() if ago < GONE_AFTER_S]
+    alive = ticked or broker.answering()
     if alive:
         yield Finding("workers", Verdict.GOOD, ", ".join(sorted(alive)))
     else:
-        text = (
-            "none seen in the last two minutes: start some with `celery -A workers.app worker`, or use `humansync up`"
-        )
+        text = "none answers: start some with `celery -A workers.app worker`, or use `humansync up`"
         yield Finding("workers", Verdict.ADVICE, text)
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
     from humansync.store import make_engine, schema_version  # noqa: PLC0415 -- slow to import
 
-    address = redact_url(settings.database_url)
+    address = database(settings.database_url)
     engine = make_engine(settings.database_url)
     try:
         found, wanted = schema_version(engine)

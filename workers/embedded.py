@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from config.settings import Settings, load
-from humansync.redaction import redact_url
 from workers import dataset
 from workers.processes import Child, ChildFailed, Children, last_line
 from workers.redis_server import EmbeddedRedis, in_use
+from workers.tables import database
 
 #: what is kept between runs: the database, the queue of `up`, logs
 VAR = Path("var")
@@ -107,7 +107,7 @@ class Embedded:
         threads = str(self._settings.concurrency or THREADS)
         self.say(
             f"Starting {WORKERS} workers with {threads} threads each"
-            f"{' and Redis' if self.redis is not None else ''}; database: {redact_url(self._settings.database_url)}"
+            f"{' and Redis' if self.redis is not None else ''}; database: {database(self._settings.database_url)}"
         )
         for number in range(1, WORKERS + 1):
             self.start(

@@ -20,7 +20,8 @@ PATIENCE_S = 15.0
 def sync(asked: Scope, *, wait: bool, as_json: bool) -> int:
     """Enqueue a pass; with `wait` stay until the ledger says it is done. Returns the exit status."""
     settings = deployment.settings()
-    settings.credentials()
+    if settings.redis_url != deployment.embedded_url():  # `up` without credentials has the simulator's
+        settings.credentials()
     from workers import broker  # noqa: PLC0415 -- reads the settings as they are now
 
     kinds = asked.kinds or settings.kinds

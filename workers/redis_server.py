@@ -61,6 +61,11 @@ def socket_path(folder: Path) -> Path:
     return short / "redis.sock"
 
 
+def address(path: Path) -> str:
+    """Return the URL of the server that listens there."""
+    return f"redis+socket://{path}?virtual_host=0"
+
+
 def ask(path: Path, command: str, timeout_s: float = 2.0) -> bytes:
     """Send one inline command and return the first bytes of the answer, empty when there is none."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -101,7 +106,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """The URL for Celery and for the product."""
-        return f"redis+socket://{self.path}?virtual_host=0"
+        return address(self.path)
 
     def join(self, *, wait: bool = True) -> None:
         """Start the server, or join the one that is there; without `wait` it may still be loading on return."""

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 from config.settings import load
 from humansync.errors import StateUnavailable
-from humansync.redaction import redact_url
 from workers import dataset
 from workers.arguments import Scope
 from workers.embedded import Embedded
 from workers.report import KindReport, Report, closing_table
+from workers.tables import database
 
 #: how often the ledger is looked at
 POLL_S = 0.2
@@ -31,8 +31,8 @@ def run(asked: Scope, *, as_json: bool) -> int:
         report = replace(_pass(deployment, asked), seconds=time.monotonic() - began)
     print(json.dumps(report.document()) if as_json else closing_table(report))
     if report.ok and not as_json:
-        database = redact_url(deployment.settings.database_url)
-        say(f"\nAll of it is in {database}. Run again to go on from here; `humansync up` keeps it fresh.")
+        where = database(deployment.settings.database_url)
+        say(f"\nAll of it is in {where}. Run again to go on from here; `humansync up` keeps it fresh.")
     return 0 if report.ok else 1
 
 

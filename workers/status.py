@@ -102,6 +102,8 @@ def take(settings: Settings) -> Picture:
         from workers import broker  # noqa: PLC0415 -- not without Redis
 
         queues = broker.depths()
+        # None has finished a task lately, or ever: those that wait for one answer.
+        workers = workers or [{"name": name, "seen_s_ago": 0.0} for name in broker.answering()]
     except StateUnavailable as error:
         notes.append(f"{error}; cursors are the ledger's")
     try:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from humansync.redaction import redact_url
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -46,6 +48,12 @@ def span(seconds: float | None) -> str:
         if seconds < length * most:
             return f"{round(seconds / length)} {unit}"
     return f"{round(seconds / 86400):,} d"
+
+
+def database(url: str) -> str:
+    """Return a database's address as people say it: a file's path, else the URL without its password."""
+    scheme, _, path = url.partition(":///")
+    return path if scheme.startswith("sqlite") and path else redact_url(url)
 
 
 def table(

@@ -8,6 +8,7 @@ from humansync.redaction import redact_url
 from workers import dataset
 from workers.embedded import Embedded, celery, free_port
 from workers.run import say
+from workers.tables import database
 
 #: Flower's usual port
 FLOWER_PORT = 5555
@@ -54,7 +55,7 @@ def _where(deployment: Embedded, port: int) -> str:
         (
             f"Keeping {len(settings.kinds)} kinds fresh, asking every {' or '.join(str(s) for s in sorted(every))} s.",
             f"  API       {api}",
-            f"  database  {redact_url(settings.database_url)}",
+            f"  database  {database(settings.database_url)}",
             f"  Redis     {redact_url(settings.redis_url)}",
             f"  Flower    http://127.0.0.1:{port}/",
             f"  logs      {deployment.logs}/",
