@@ -18,7 +18,9 @@ IDENTITY_KEYS: dict[str, tuple[str, ...]] = {
     kind.name: ("id",) if kind.read is Read.WINDOWED else ("humanId", "description") for kind in KINDS.values()
 }
 
-_I64_MIN, _U64_MAX = -(2**63), 2**64 - 1
+#: Integers beyond it are not told apart from floats by every parser and every JSON column.
+_LARGEST_INT = 2**53 - 1
+_SPELLING = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 
 
 def parse(body: bytes) -> Any:
@@ -54,13 +56,13 @@ def canonical(record: object) -> bytes:
     """Return the one spelling of a JSON value: sorted keys, no blanks, UTF-8.
 
     What no database can hold is spelled as a database would: NUL and lone surrogates as U+FFFD, integers
-    beyond 64 bits as floats. A payload read back from a JSON column therefore spells the same as the record sent.
+    beyond 53 bits as floats. A payload read back from a JSON column therefore spells the same as the record sent.
     """
     try:
-        text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+        text = orjson.dumps(record, option=_SPELLING)
     except TypeError:
-        return orjson.dumps(_storable(record), option=orjson.OPT_SORT_KEYS)
-    return orjson.dumps(_storable(record), option=orjson.OPT_SORT_KEYS) if b"\\u0000" in text else text
+        return orjson.dumps(_storable(record), option=_SPELLING)
+    return orjson.dumps(_storable(record), option=_SPELLING) if b"\\u0000" in text else text
 
 
 def digest(record: object) -> str:
@@ -76,6 +78,6 @@ def _storable(value: object) -> object:
         return {str(_storable(key)): _storable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_storable(item) for item in value]
-    if isinstance(value, int) and not _I64_MIN <= value <= _U64_MAX:
+    if isinstance(value, int) and abs(value) > _LARGEST_INT:
         return float(value)
     return value

@@ -141,6 +141,9 @@ def _template(kind: str) -> str:
 
 _TEMPLATES: dict[str, str] = {kind: _template(kind) for kind in KINDS}
 
+#: Kinds whose records have an end beside their start.
+_INTERVALS = frozenset(kind for kind, template in _TEMPLATES.items() if "%(end)s" in template)
+
 #: Number of a kind, part of its ids so that they are unique over all kinds.
 KIND_NUMBERS: dict[str, int] = {kind: number for number, kind in enumerate(KINDS, start=1)}
 
@@ -152,7 +155,7 @@ def object_id(second: int, kind_number: int, number: int) -> str:
 
 def body(kind: str, identity: str, owner: Person, *, created: int, updated: int, event: int, value: int) -> bytes:
     """Return one pre-serialised record."""
-    event_text = iso(event)
+    event_text, updated_text = iso(event), iso(updated)
     return (
         _TEMPLATES[kind]
         % {
@@ -160,11 +163,11 @@ def body(kind: str, identity: str, owner: Person, *, created: int, updated: int,
             "user": owner.user_id,
             "human": owner.human_id,
             "event": event_text,
-            "end": iso(event + HOUR_MS // 2),
+            "end": iso(event + HOUR_MS // 2) if kind in _INTERVALS else "",
             "date": event_text[:10],
             "value": value,
-            "created": iso(created),
-            "updated": iso(updated),
+            "created": updated_text if created == updated else iso(created),
+            "updated": updated_text,
         }
     ).encode()
 
@@ -190,7 +193,7 @@ def spread(
         owner = number * 7 % len(people)
         event = updated - (number * 37 % 720 + 5) * 60 * SECOND_MS
         identity = object_id(updated // SECOND_MS, kind_number, number)
-        created = updated - (number % 3) * 1_117
+        created = updated if number % 3 else updated - 1_117
         value = number if KINDS[kind].read is Read.WHOLE else 40 + number % 160
         row = body(kind, identity, people[owner], created=created, updated=updated, event=event, value=value)
         store(row, updated, event, owner)

@@ -32,7 +32,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def world() -> World:
-    world = World(now, switches=Switches(slow_s=0.3, stall_s=0.3, huge_mb=5))
+    world = World(now, switches=Switches(slow_s=0.8, stall_s=0.8, huge_mb=5))
     world.load(["activities"], 1_000, 0.9)
     return world
 
@@ -115,7 +115,7 @@ def test_slow_and_stalled_answers_come_whole_in_the_end(address: tuple[str, int]
         response = connection.getresponse()
         headers_after = time.monotonic() - began
         body = response.read()
-        assert time.monotonic() - began > 0.25 > headers_after
+        assert time.monotonic() - began > 0.7 > headers_after
         assert len(json.loads(body)) == 50
         assert get(connection)[0] == 200, "and the connection goes on"
 
@@ -130,14 +130,14 @@ def test_a_stalled_answer_holds_up_nobody_else(address: tuple[str, int], world: 
 
 
 def test_latency_delays_and_waits_overlap(address: tuple[str, int], world: World) -> None:
-    world.set(latency_ms=200)
+    world.set(latency_ms=500)
     with connected(address) as one, connected(address) as two:
         began = time.monotonic()
         for connection in (one, two):
             connection.request("GET", PATH, headers=AUTH)
         for connection in (one, two):
             assert connection.getresponse().status == 200
-        assert 0.2 <= time.monotonic() - began < 0.39
+        assert 0.5 <= time.monotonic() - began < 0.95
 
 
 def test_huge_bodies_arrive(address: tuple[str, int], world: World) -> None:

@@ -97,7 +97,8 @@ def test_canonical_is_blind_to_key_order_and_to_what_no_database_holds() -> None
     assert canonical({"b": 1, "a": [1.5, "ü"]}) == '{"a":[1.5,"ü"],"b":1}'.encode()
     assert digest({"a": "x\0y"}) == digest({"a": "x\ufffdy"})
     assert digest({"a": "half \ud83e pair"}) == digest({"a": "half \ufffd pair"})
-    assert digest({"a": 2**70}) == digest({"a": float(2**70)})
+    assert digest({"a": 2**70, "b": -(2**63)}) == digest({"a": float(2**70), "b": -float(2**63)})
+    assert digest({"a": 2**53 - 1}) != digest({"a": float(2**53 - 1)})
     assert digest({"a": "\\u0000"}) != digest({"a": "\ufffd"})
     assert digest({"k\0": {"n": ["\udc00"]}}) == digest({"k\ufffd": {"n": ["\ufffd"]}})
 
