@@ -277,6 +277,8 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     walk, page = row.walk, page_size(row, state)
     seen = set(walk.anchor)
     places = [i for i, identity in enumerate(facts.identities) if identity in seen]
+    if not places and facts.received == walk.overlap == 0:
+        return _complete(row, state, facts, kind, "one record, and nothing behind it")
     if not places:
         return _step_back(row)
     last = places[-1]
@@ -284,15 +286,18 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - 1 - last
-    if unstable and facts.fresh == 0 and walk.number == 1 and walk.offset + walk.overlap < page:
-        return _complete(row, state, facts, kind, "a short page, and nothing new behind it")
-    if facts.received < page and (beyond == 0 or facts.received < max(SMALLEST_CAP, state.largest_page)):
-        return _end_of_walk(row, state, facts, kind)
     part = Window(lower_bound(row), row.window.before)
-    if kind.read is Read.WINDOWED and part.seconds > 1:
+    divisible = kind.read is Read.WINDOWED and part.seconds > 1
+    if unstable and divisible and facts.received <= walk.overlap:
+        return _complete(row, state, facts, kind, "a short page, and no row behind it")
+    short = facts.received < page and (beyond == 0 or facts.received < max(SMALLEST_CAP, state.largest_page))
+    if short and not (unstable and divisible):
+        return _end_of_walk(row, state, facts, kind)
+    if divisible:
         # Only the end was to be confirmed, and there is more: the server gives shorter pages than
         # we asked for, or its order changes. Smaller windows are right in both cases.
-        return _cut(row, part, replace(facts, total=None) if unstable else facts, min(page, facts.received))
+        size = min(page, walk.offset + walk.overlap)
+        return _cut(row, part, replace(facts, total=None) if unstable else facts, size)
     return _walk_on(row, facts, page, "more pages")
 
 
@@ -310,14 +315,14 @@ def _in_order(walk: Walk, head: Sequence[str]) -> bool:
 
 def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:
     """Ask for the next page from a little before the end of this one."""
-    overlap = max(1, min(OVERLAP, page // 2, facts.received))
+    overlap = min(OVERLAP, page // 2, facts.received // 2)
     reached = row.walk.offset + facts.received
-    anchor = tuple(facts.identities[-overlap:])
+    anchor = tuple(facts.identities[-max(1, overlap) :])
     if not anchor:
         raise Uncertain("a full page without one identifiable record: nothing to anchor the next page on")
     # With a page of one record there is no room for an overlap beside a new row: ask for two.
     limit = max(2, row.walk.limit) if row.walk.limit else None
-    walk = replace(row.walk, offset=max(1, reached - overlap), overlap=overlap, anchor=anchor, limit=limit)
+    walk = replace(row.walk, offset=reached - overlap, overlap=overlap, anchor=anchor, limit=limit)
     return Step(State.WALKING, walk, why)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from humansync.kinds import KINDS, Read
 from humansync.ledger import KindState, Purpose
+from humansync.timespec import parse_time
 from humansync.windows import Window, floor_second, gaps, merge, prefix_end, split_by_width
 
 #: The API refuses more than 31 days a query; a day is kept in reserve.
@@ -26,12 +27,12 @@ LIVE_SPAN = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that planning follows, all in seconds."""
+    """The settings that planning follows."""
 
     settle_s: float
     overlap_s: float
-    #: how far back a kind with no cursor begins
-    since_s: float
+    #: how far back a kind with no cursor begins: an instant, or a span back from now
+    since: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def live(
         return Planned(_whole(coverage, active, end, step_s), changes)
     start = state.start
     if start is None:
-        start = floor_second(api_now - timedelta(seconds=policy.since_s))
+        start = floor_second(parse_time(policy.since, api_now))
         changes["start"] = start
     if state.swept_at is None:
         changes["swept_at"] = api_now

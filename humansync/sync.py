@@ -207,7 +207,8 @@ def _with_lease(parts: Parts, row: WindowRow, state: KindState) -> Outcome:
     """Take the window's lease and a place in the rate budget, then fetch."""
     if row.id in parts.held:
         return Outcome("held by another")
-    token = parts.owner
+    # Another token each step: a doubled message in this very process is held off as well.
+    token = f"{parts.owner}:{parts.clock.random():.12f}"
     lane = "live" if plan.is_live(row.window, row.purpose, parts.api_now()) else "backfill"
     try:
         admission = parts.shared.admit(row.id, token, kind=row.kind, lane=lane, lease_s=LEASE_S, max_wait_s=SLOT_WAIT_S)

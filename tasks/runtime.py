@@ -17,7 +17,6 @@ from humansync.parts import Parts
 from humansync.state.local import LocalBudget
 from humansync.state.shared import Shared
 from humansync.store import Store, make_engine
-from humansync.timespec import span_seconds
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +46,14 @@ class Runtime:
 
     settings: Settings
     parts: Parts
+    api: Api
     shared: Shared
     stop: threading.Event
 
     def close(self) -> None:
         """Give everything back; in-flight work is fenced by its epoch."""
         self.stop.set()
+        self.api.close()
         self.parts.store.close()
         self.shared.close()
 
@@ -67,11 +68,11 @@ def open_runtime(settings: Settings) -> Runtime:
     api = Api(base_url=settings.base_url, client_id=client_id, app_key=app_key)
     store = Store(make_engine(settings.database_url))
     shared = Shared(settings.redis_url, rate_per_s=settings.rate)
-    policy = plan.Policy(settings.settle_s, settings.overlap_s, span_seconds(settings.since, datetime.now(UTC)))
+    policy = plan.Policy(settings.settle_s, settings.overlap_s, settings.since)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     parts = Parts(api, store, shared, SystemClock(), policy, owner, LocalBudget(settings.rate).wait_s)
     stop = threading.Event()
-    runtime = Runtime(settings, parts, shared, stop)
+    runtime = Runtime(settings, parts, api, shared, stop)
     threading.Thread(target=_renew, args=(runtime,), name="leases", daemon=True).start()
     return runtime
 

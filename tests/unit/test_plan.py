@@ -11,7 +11,7 @@ from humansync.ledger import KindState, Purpose
 from humansync.windows import Window, gaps, merge
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-POLICY = plan.Policy(settle_s=120, overlap_s=900, since_s=30 * 86400)
+POLICY = plan.Policy(settle_s=120, overlap_s=900, since="30d")
 HORIZON = NOW - timedelta(seconds=120)
 START = NOW - timedelta(days=10)
 STATE = KindState("activities", start=START, swept_at=NOW)
