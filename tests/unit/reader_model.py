@@ -38,16 +38,17 @@ class ModelApi:
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
 
-    def _key(self, identity: str) -> object:
+    def _key(self, identity: str) -> tuple[float, str]:
         mixed = random.Random(f"{self.seed}:{identity}").random()
         updated = self.rows[identity]
-        return {
+        place = {
             "event-desc": -mixed,
-            "updated-asc": (updated, identity),
-            "updated-desc": (-updated.timestamp(), identity),
-            "per-user": (int(mixed * 40), identity),
+            "updated-asc": updated.timestamp(),
+            "updated-desc": -updated.timestamp(),
+            "per-user": int(mixed * 40),
             "shuffled": self.chance.random() if self.order == "shuffled" else 0,
         }[self.order]
+        return place, identity
 
     def _selected(self, updated: datetime, since: datetime, before: datetime) -> bool:
         seen = updated.replace(microsecond=0) if self.truncates else updated
@@ -125,9 +126,9 @@ def read(
             )
         steps.append(step.why)
         on_step(row, step)
-        if step.done is not None:
-            covered.append(step.done)
-            known = facts.received / step.done.seconds
+            if step.done is not None:
+                covered.append(step.done)
+                known = facts.received / step.done.seconds
         if step.children:
             queue.extend(replace(row, window=child, state=State.OWED, walk=step.walk) for child in step.children)
         elif step.state is State.DONE:

@@ -116,9 +116,9 @@ def test_a_window_ends_no_closer_to_the_apis_clock_than_the_settle_delay() -> No
 
 def test_a_short_page_that_could_be_a_cap_is_confirmed() -> None:
     """499 of 500, or 100 where nothing longer was ever seen, may be all the server gives."""
+    names = [f"{i}" for i in range(500)]
     for received, largest in ((499, 500), (100, 0), (100, 100)):
-        names = [f"{i}" for i in range(received)]
-        facts = pages.Facts(received, names, [MONTH.since] * received, NOW)
+        facts = pages.Facts(received, names[:received], [MONTH.since] * received, NOW)
         step = pages.settle(row(MONTH), KindState("activities", largest_page=largest), facts, settle_s=SETTLE_S)
         assert step.state is State.WALKING
     facts = pages.Facts(100, names[:100], [MONTH.since] * 100, NOW)
