@@ -124,11 +124,11 @@ def read(
                 largest_page=step.largest or state.largest_page,
                 page_cap=step.cap or state.page_cap,
             )
-        steps.append(step.why)
-        on_step(row, step)
             if step.done is not None:
                 covered.append(step.done)
                 known = facts.received / step.done.seconds
+        steps.append(step.why)
+        on_step(row, step)
         if step.children:
             queue.extend(replace(row, window=child, state=State.OWED, walk=step.walk) for child in step.children)
         elif step.state is State.DONE:
