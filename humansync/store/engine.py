@@ -74,8 +74,10 @@ def _sqlite(url: sa.URL) -> sa.Engine:
             Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"DATABASE_URL: the database's folder cannot be made ({error.strerror})") from error
-    kind_of_pool: dict[str, Any] = {"poolclass": sa.StaticPool} if in_memory else _pool()
-    engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_S}, **kind_of_pool, **_common())
+    arguments = {"timeout": LOCK_WAIT_S, "check_same_thread": False}
+    # a database in memory is its one connection: threads take turns
+    pool = {**_pool(), **({"pool_size": 1, "max_overflow": 0} if in_memory else {})}
+    engine = sa.create_engine(url, poolclass=sa.QueuePool, connect_args=arguments, **pool, **_common())
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _record: object) -> None:

@@ -33,7 +33,7 @@ def look(store: Store, kind: str = KIND) -> tuple[KindState, list[Window], list[
     shown: list[tuple[KindState, list[Window], list[tuple[Window, Purpose]], float | None]] = []
 
     def decide(*facts: Any) -> Planned:
-        shown.append(facts)  # type: ignore[arg-type]  # the four of Store.plan
+        shown.append(facts)
         return Planned()
 
     store.plan(kind, decide, START)

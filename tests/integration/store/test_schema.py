@@ -1,0 +1,127 @@
+"""The schema: a migrated one equals today's tables, and many may migrate at once."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from humansync.errors import StoreUnavailable
+from humansync.store import Store, make_engine, migrate, schema_version
+from humansync.store.schema import VERSION_TABLE
+from humansync.store.tables import metadata
+from tests.servers import PostgresServer
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    made = make_engine(database_url)
+    yield made
+    made.dispose()
+
+
+def described(engine: sa.Engine) -> dict[str, list[Any]]:
+    """Return what the database itself says of its tables and indexes, partial ones' conditions included."""
+    if engine.dialect.name == "sqlite":
+        tables = 'SELECT m.name, c.name, upper(c.type), c."notnull", c.dflt_value, c.pk FROM sqlite_master m, '
+        tables += "pragma_table_info(m.name) c WHERE m.type = 'table'"
+        indexes = "SELECT tbl_name, name, replace(replace(sql, char(10), ''), '  ', ' ') FROM sqlite_master "
+        indexes += "WHERE type = 'index'"
+    else:
+        tables = "SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity "
+        tables += "FROM information_schema.columns WHERE table_schema = 'public'"
+        indexes = "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    with engine.connect() as connection:
+        found = {
+            what: sorted(map(repr, connection.exec_driver_sql(query)))
+            for what, query in [("t", tables), ("i", indexes)]
+        }
+    return {what: [line for line in lines if VERSION_TABLE not in line] for what, lines in found.items()}
+
+
+def test_a_migrated_schema_is_todays(engine: sa.Engine) -> None:
+    migrate(engine)
+    with engine.connect() as connection:
+        options = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+    migrated = described(engine)
+    with engine.begin() as connection:
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
+    assert described(engine) == migrated
+    assert len(migrated["i"]) >= 20
+
+
+def test_the_version_of_a_database(engine: sa.Engine) -> None:
+    assert schema_version(engine) == (None, "0001")
+    migrate(engine)
+    assert schema_version(engine) == ("0001", "0001")
+    migrate(engine)
+    assert schema_version(engine) == ("0001", "0001")
+
+
+def test_a_database_without_tables_says_what_to_do(engine: sa.Engine) -> None:
+    store = Store(engine)
+    with pytest.raises(StoreUnavailable, match="humansync migrate"):
+        store.kinds()
+    with pytest.raises(StoreUnavailable, match="humansync migrate"):
+        store.set_meta("a", "b")
+
+
+# The mechanism: the advisory lock, or BEGIN IMMEDIATE, in store/schema.py, `migrate`.
+def test_many_may_migrate_at_once(database_url: str) -> None:
+    def one(_: int) -> tuple[str | None, str | None]:
+        engine = make_engine(database_url)
+        migrate(engine)
+        version = schema_version(engine)
+        engine.dispose()
+        return version
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(one, range(6))) == {("0001", "0001")}
+
+
+def test_processes_may_migrate_at_once(database_url: str) -> None:
+    code = "import sys; from humansync.store import *; e = make_engine(sys.argv[1]); migrate(e); e.dispose()"
+    running = [
+        subprocess.Popen([sys.executable, "-W", "error", "-c", code, database_url], stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert [(process.communicate(timeout=60)[1], process.returncode) for process in running] == [(b"", 0)] * 2
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE weights (id TEXT)")  # the last table of the first revision
+    with pytest.raises(Exception, match=r"refused|not available"):
+        migrate(engine)
+    assert sa.inspect(engine).get_table_names() == ["weights"]
+
+
+def test_a_shared_database_keeps_its_other_version_table(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('theirs')")
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "theirs"
+
+
+def test_ids_of_windows_are_never_used_twice(postgres_server: PostgresServer, engine: sa.Engine) -> None:
+    del postgres_server
+    migrate(engine)
+    insert = (
+        "INSERT INTO sync_windows (kind, since, before, purpose, state, epoch, walk, attempts, requests, rows, changed,"
+        " rejected, folded, created_at, touched_at) VALUES ('a', '2026-01-01', '2026-01-02', 'live', 'owed', 0, '{}',"
+        " 0, 0, 0, 0, 0, false, '2026-01-01', '2026-01-01') RETURNING id"
+    )
+    with engine.begin() as connection:
+        first = connection.exec_driver_sql(insert).scalar_one()
+        connection.exec_driver_sql("DELETE FROM sync_windows")
+        assert connection.exec_driver_sql(insert).scalar_one() > first
