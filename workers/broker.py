@@ -60,7 +60,8 @@ def depths() -> dict[str, int]:
 def answering() -> list[str]:
     """Return the names of the workers that answer a ping within a second. Raises StateUnavailable."""
     with translated():
-        return sorted(name for reply in app.control.ping(timeout=PING_WITHIN_S) or () for name in reply)
+        names = [name for reply in app.control.ping(timeout=PING_WITHIN_S) or () for name in reply]
+    return sorted(name for name in names if not name.startswith("celerybeat@"))  # beat answers too
 
 
 def visibility_s() -> int:

@@ -5,10 +5,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from workers.report import KindReport, Phase
 from workers.tables import count, span
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 #: seconds between the lines of the plain view
 LINE_EVERY_S = 3.0
@@ -16,6 +19,10 @@ LINE_EVERY_S = 3.0
 RATE_OVER_S = 5.0
 
 
+#: the bar's width where there is room, and what the other columns take
+BAR_WIDTH, WIDTH_BESIDE_BAR = 24, 64
+#: lines for what goes wrong: the screen may be as low as 24
+TROUBLES = 3
 #: windows that must be done before their pace means anything
 ENOUGH_WINDOWS = 3
 
@@ -128,27 +135,40 @@ class Screen:
 
     def show(self, kinds: Sequence[KindReport]) -> None:
         """Redraw."""
+        from rich.console import Group  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        troubled = [kind for kind in kinds if kind.error and kind.phase is not Phase.DISABLED]
+        lines = [
+            Text(f"{kind.kind}: {kind.error}", style="red", no_wrap=True, overflow="ellipsis") for kind in troubled
+        ]
+        if len(lines) > TROUBLES:
+            lines[TROUBLES - 1 :] = [Text(f"... and {len(lines) - TROUBLES + 1} more kinds", style="red")]
+        self._live.update(Group(self._grid(kinds), *lines), refresh=True)
+
+    def _grid(self, kinds: Sequence[KindReport]) -> "Table":
         from rich.progress_bar import ProgressBar  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
 
-        records = sum(kind.records for kind in kinds)
-        rate = self._pace.rate(records)
-        grid = Table(box=None, padding=(0, 1), pad_edge=False, show_footer=True, header_style="bold")
-        done = sum(kind.phase.final for kind in kinds)
-        grid.add_column("kind", f"[bold]{done} of {len(kinds)} kinds", no_wrap=True)
-        grid.add_column("", "", width=24)
-        grid.add_column("windows", _share(sum(k.windows for k in kinds), sum(k.owed for k in kinds)), justify="right")
-        grid.add_column("records", f"[bold]{count(records)}", justify="right", min_width=9)
-        grid.add_column("per s", f"[bold]{count(rate)}", justify="right", min_width=7)
-        grid.add_column("left", f"[bold]{span(self._pace.elapsed_s)} gone", justify="right", min_width=9)
-        grid.add_column("", "", no_wrap=True, overflow="ellipsis")
+        records, done = sum(kind.records for kind in kinds), sum(kind.phase.final for kind in kinds)
+        windows, rate = _share(sum(k.windows for k in kinds), sum(k.owed for k in kinds)), self._pace.rate(records)
+        width = max(4, min(BAR_WIDTH, self._live.console.width - WIDTH_BESIDE_BAR))
+        grid = Table(
+            box=None, padding=(0, 1), pad_edge=False, show_footer=True, header_style="bold", footer_style="bold"
+        )
+        grid.add_column("kind", f"{done} of {len(kinds)} kinds", no_wrap=True, min_width=20)
+        grid.add_column("", "", width=width)
+        grid.add_column("windows", windows, justify="right", no_wrap=True, min_width=8)
+        grid.add_column("records", count(records), justify="right", no_wrap=True, min_width=9)
+        grid.add_column("per s", count(rate), justify="right", no_wrap=True, min_width=7)
+        grid.add_column("left", f"{span(self._pace.elapsed_s)} gone", justify="right", no_wrap=True, min_width=9)
         for kind in kinds:
-            total = kind.windows + kind.owed
+            planning = kind.phase is Phase.PLANNING
             bar = ProgressBar(
-                total=max(1, total) if kind.phase is not Phase.PLANNING else None,
+                total=max(1, kind.windows + kind.owed),
                 completed=max(1, kind.windows) if kind.phase is Phase.DONE else kind.windows,
-                width=24,
-                pulse=kind.phase is Phase.PLANNING,
+                width=width,
+                pulse=planning,
                 animation_time=self._pace.elapsed_s,
                 complete_style="cyan",
                 finished_style="green",
@@ -157,13 +177,12 @@ class Screen:
             grid.add_row(
                 kind.kind,
                 bar,
-                _share(kind.windows, kind.owed) if kind.phase is not Phase.PLANNING else "[dim]planning",
+                "[dim]planning" if planning else _share(kind.windows, kind.owed),
                 count(kind.records),
                 count(kind.records / seconds) if kind.records else "",
                 _left(kind, self._pace.left_s(kind)),
-                f"[red]{kind.error}" if kind.error and kind.phase is not Phase.DISABLED else "",
             )
-        self._live.update(grid, refresh=True)
+        return grid
 
     def note(self, text: str) -> None:
         """Say one sentence above the table."""

@@ -83,15 +83,15 @@ class Report:
         }
 
 
+#: 80 characters in all
 _COLUMNS = (
     Column("kind"),
-    Column("state"),
-    Column("new or updated", number=True),
+    Column("records", number=True),
     Column("stored", number=True),
     Column("windows", number=True),
     Column("requests", number=True),
     Column("rejected", number=True),
-    Column("fresh to", number=True),
+    Column("behind", number=True),
 )
 _STYLES = {Phase.FAILED: "red", Phase.DISABLED: "dim"}
 
@@ -101,13 +101,12 @@ def closing_table(report: Report) -> str:
     rows = [
         (
             kind.kind,
-            str(kind.phase),
             count(kind.records),
             count(kind.stored),
             count(kind.windows),
             count(kind.requests),
             count(kind.rejected),
-            _age(report.now, kind.complete_to),
+            _behind(kind, report.now),
         )
         for kind in report.kinds
     ]
@@ -119,7 +118,7 @@ def closing_table(report: Report) -> str:
         table(
             _COLUMNS,
             rows,
-            total=("total", "", *sums, f"in {report.seconds:.1f} s"),
+            total=(f"total in {report.seconds:.1f} s", *sums, ""),
             styles=[_STYLES.get(kind.phase, "") for kind in report.kinds],
         )
     ]
@@ -127,6 +126,8 @@ def closing_table(report: Report) -> str:
     return "\n".join([*lines, *(["", *reasons] if reasons else [])])
 
 
-def _age(now: datetime, instant: datetime | None) -> str:
-    """Return how long ago, `-` for never."""
-    return "-" if instant is None else f"{span((now - instant).total_seconds())} ago"
+def _behind(kind: KindReport, now: datetime) -> str:
+    """Return how far the kind is behind now, or why that is not to be had."""
+    if kind.phase is not Phase.DONE:
+        return str(kind.phase)
+    return span((now - kind.complete_to).total_seconds() if kind.complete_to else None)

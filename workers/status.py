@@ -1,6 +1,7 @@
 """`humansync status`: how fresh each kind is, what it owes, who works on it."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from workers.tables import Column, count, span, styled, table
 
 #: pause between two pictures of `--watch`
 WATCH_S = 2.0
+#: columns of a terminal on which the whole table fits
+WIDE = 100
 #: a worker that has not ticked for this long is not listed
 GONE_AFTER_S = 120.0
 
@@ -142,16 +145,13 @@ def standing(state: KindState, sums: Totals) -> str:
     return "syncing" if sums.owed or sums.walking else "idle"
 
 
+_COUNTED = ("records", "owed", "walking", "done", "failed")
 _COLUMNS = (
     Column("kind"),
     Column("state"),
     Column("complete to"),
     Column("lag", number=True),
-    Column("records", number=True),
-    Column("owed", number=True),
-    Column("walking", number=True),
-    Column("done", number=True),
-    Column("failed", number=True),
+    *(Column(name, number=True) for name in _COUNTED),
 )
 _STYLES = {"failing": "red", "paused": "yellow", "disabled": "dim"}
 
@@ -162,36 +162,30 @@ def _print(picture: Picture, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(picture.document()))
         return
+    print(_table(picture.kinds), end="\n\n")
+    for fact in picture.kinds:
+        if fact.last_error:
+            print(styled(f"{fact.kind}: {fact.last_error}", _STYLES.get(fact.state, "")))
+    seen = [f"{worker['name']} ({span(float(str(worker['seen_s_ago'])))} ago)" for worker in picture.workers]
+    print(f"workers: {', '.join(seen) or 'none seen'}")
+    print(f"queues:  {', '.join(f'{name} {depth}' for name, depth in picture.queues.items()) or 'not seen'}")
+
+
+def _table(kinds: Sequence[Fact]) -> str:
     rows = [
-        (
+        [
             fact.kind,
             fact.state,
             format_instant(fact.cursor.replace(microsecond=0)) if fact.cursor else "-",
             span(fact.lag_s),
-            count(fact.totals.records),
-            count(fact.totals.owed),
-            count(fact.totals.walking),
-            count(fact.totals.done),
-            count(fact.totals.failed),
-        )
-        for fact in picture.kinds
+            *(count(getattr(fact.totals, name)) for name in _COUNTED),
+        ]
+        for fact in kinds
     ]
-    sums = [
-        count(sum(fact.totals.records for fact in picture.kinds)),
-        *(
-            count(sum(getattr(fact.totals, state) for fact in picture.kinds))
-            for state in ("owed", "walking", "done", "failed")
-        ),
-    ]
-    print(
-        table(
-            _COLUMNS, rows, total=("total", "", "", "", *sums), styles=[_STYLES.get(f.state, "") for f in picture.kinds]
-        )
-    )
-    print()
-    for fact in picture.kinds:
-        if fact.last_error:
-            print(styled(f"{fact.kind}: {fact.last_error}", _STYLES.get(fact.state, "")))
-    names_seen = [f"{worker['name']} ({span(float(str(worker['seen_s_ago'])))} ago)" for worker in picture.workers]
-    print(f"workers: {', '.join(names_seen) or 'none seen'}")
-    print(f"queues:  {', '.join(f'{name} {depth}' for name, depth in picture.queues.items()) or 'not seen'}")
+    total = ["total", "", "", "", *(count(sum(getattr(fact.totals, name) for fact in kinds)) for name in _COUNTED)]
+    columns = list(_COLUMNS)
+    if sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE:
+        del columns[2]  # the cursor: the lag says the same
+        for row in (*rows, total):
+            del row[2]
+    return table(columns, rows, total=total, styles=[_STYLES.get(fact.state, "") for fact in kinds])

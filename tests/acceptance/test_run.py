@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),  # real processes start slowly on a busy machine
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
 
 KINDS = ("sleeps", "weights", "genetic_traits")
 
@@ -219,3 +223,79 @@ def test_simulated_data_step_aside_for_real_ones(place: Place) -> None:
     assert place.sql("SELECT value FROM sync_meta WHERE key = 'simulated'") == [("0",)]
     api.terminate()
     api.communicate()
+
+
+def test_term_ends_everything_too(place: Place) -> None:
+    process = place.start("run", "weights", "sleeps", HUMANSYNC_RATE="1")
+    assert until(place.reading, 40)
+    process.terminate()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 143, err
+    assert place.processes() == {}
+
+
+def test_a_server_takes_the_place_of_what_is_embedded(place: Place, postgres_url: str, redis_url: str) -> None:
+    servers = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url}
+    report = document(place.run("run", "weights", "--since", "5d", "--json", **servers))
+    assert report["records"] > 0
+    assert not (place.folder / "var" / "redis").exists()
+    assert not (place.folder / "var" / "humansync.db").exists()
+    status = place.run("status", "--json", **servers)
+    assert status.stderr == ""
+    picture = document(status)
+    assert picture["queues"] == {"live": 0, "backfill": 0}
+    assert {kind["kind"]: kind["state"] for kind in picture["kinds"]}["weights"] == "idle"
+
+
+def test_up_keeps_everything_fresh_until_ctrl_c(place: Place) -> None:
+    process = place.start("up", HUMANSYNC_KINDS="weights,meals", HUMANSYNC_EVERY_S="2", HUMANSYNC_SETTLE_S="1")
+    cursor = "SELECT max(before) FROM sync_windows WHERE kind = 'weights' AND state = 'done'"
+    assert until(place.reading, 40)
+    assert until(lambda: len(place.processes()) == 8, 20)  # as in `run`, and beat and Flower
+    assert until(lambda: place.sql(cursor)[0][0] is not None, 30)
+    first = place.sql(cursor)
+    assert until(lambda: place.sql(cursor) > first, 20)
+
+    waited = document(place.run("sync", "meals", "--wait", "--json"))
+    assert [(kind["kind"], kind["state"]) for kind in waited["kinds"]] == [("meals", "done")]
+    picture = document(place.run("status", "--json"))
+    assert len(picture["workers"]) == 2
+    assert place.run("pause", "meals").stdout == "meals is paused\n"
+    states = {kind["kind"]: kind["state"] for kind in document(place.run("status", "--json"))["kinds"]}
+    assert states["meals"] == "paused"
+    refused = place.run("sync", "meals", "--wait")
+    assert refused.returncode == 1
+    assert "humansync resume meals" in refused.stdout
+    assert place.run("resume", "meals").stdout == "meals is going on\n"
+    assert place.run("reset", "meals", "--to", "2d").returncode == 0
+    assert document(place.run("sync", "meals", "--wait", "--json"))["ok"] is True
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "Flower    http://127.0.0.1:" in err
+    assert "Traceback" not in err
+    assert place.processes() == {}
+
+
+def test_doctor_and_operators_commands_without_anything(place: Place) -> None:
+    doctor = place.run("doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "bundled simulator" in doctor.stdout
+    for words in (["pause", "meals"], ["reset", "meals", "--to", "1d"]):
+        refused = place.run(*words)
+        assert refused.returncode == 1
+        assert refused.stderr == "humansync: the database has no tables yet: run `humansync migrate`\n"
+    away = {"REDIS_URL": "redis://:secret@127.0.0.1:1/0"}
+    empty = place.run("status", "--json", **away)
+    assert {kind["state"] for kind in document(empty)["kinds"]} == {"idle"}
+    assert "secret" not in empty.stderr
+    assert place.run("migrate").returncode == 0
+    assert "already" not in place.run("pause", "meals").stdout
+    keys = {"HUMANAPI_CLIENT_ID": "a", "HUMANAPI_APP_KEY": "b", "HUMANAPI_BASE_URL": "http://127.0.0.1:9/v1"}
+    lost = place.run("sync", "meals", **away, **keys)
+    assert lost.returncode == 1
+    assert (
+        lost.stderr == "humansync: Redis at redis://:***@127.0.0.1:1/0 cannot be reached: start it, or set REDIS_URL\n"
+    )
+    assert place.run("doctor", **away, **keys).returncode == 1

@@ -73,9 +73,10 @@ def test_what_was_cut_short_is_never_reported_as_done() -> None:
 
 def test_the_table_is_aligned_and_says_why_a_kind_failed() -> None:
     lines = closing_table(Report([DONE, FAILED], 2.3, NOW)).splitlines()
-    assert lines[0] == "kind    state   new or updated  stored  windows  requests  rejected   fresh to"
-    assert lines[2] == "sleeps  done             1,204   2,000        3         4         1  2 min ago"
-    assert lines[5] == "total                    1,204   2,000        3        14         1   in 2.3 s"
+    assert lines[0] == "kind            records  stored  windows  requests  rejected  behind"
+    assert lines[2] == "sleeps            1,204   2,000        3         4         1   2 min"
+    assert lines[3] == "meals                 0       0        0        10         0  failed"
+    assert lines[5] == "total in 2.3 s    1,204   2,000        3        14         1"
     assert lines[-1] == "meals: the API answered 500"
 
 
@@ -102,3 +103,8 @@ def test_a_column_is_as_wide_as_its_widest_cell() -> None:
 )
 def test_a_span_is_told_in_its_largest_fitting_unit(seconds: float | None, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_the_closing_table_fits_a_narrow_terminal() -> None:
+    widest = KindReport("heart_rate_summaries", Phase.DISABLED, 123_456, 12_345, 0, 12_345, 0, 1_234_567)
+    assert max(len(line) for line in closing_table(Report([widest], 1234.5, NOW)).splitlines()) <= 80
