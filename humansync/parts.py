@@ -98,10 +98,10 @@ class Parts:
     _densities: dict[str, tuple[datetime, float | None]] = field(default_factory=dict)
 
     def density(self, kind: str) -> float | None:
-        """Return the kind's rows per second by experience, a few seconds old at most."""
+        """Return the kind's rows per second by experience, a few seconds old at most; None before the first."""
         now = self.clock.now()
         known = self._densities.get(kind)
-        if known is None or abs((now - known[0]).total_seconds()) > DENSITY_S:
+        if known is None or known[1] is None or abs((now - known[0]).total_seconds()) > DENSITY_S:
             known = self._densities[kind] = (now, self.store.density(kind))
         return known[1]
 
