@@ -6,7 +6,7 @@ The ledger is the only witness: a pass ends when every kind was planned since it
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from humansync import plan
@@ -20,6 +20,10 @@ from workers.report import KindReport, Phase, Report
 
 #: a kind that is not planned this long after it was asked for is asked for again: the message may be lost
 ASK_AGAIN_S = 15.0
+#: the settle delay may be up to this, and a backfill ends where it begins
+RECENT = timedelta(days=1)
+#: a pass in which nothing moves for this long has failed; an API may impose a wait of up to an hour
+STALLED_S = 3900.0
 
 
 class Ask(Protocol):
@@ -104,7 +108,7 @@ class Pass:
             return replace(report, phase=Phase.DISABLED, error=f"the API does not offer it: {state.disabled}")
         if state.paused:
             return replace(report, phase=Phase.FAILED, error=f"it is paused: `humansync resume {kind}`")
-        if not self._planned(kind, state):
+        if not self._planned(kind, state, now):
             return replace(report, phase=Phase.PLANNING)
         if owed:
             return replace(report, error=self._trouble(state))
@@ -123,10 +127,10 @@ class Pass:
             return now.owed + now.walking
         return now.active.get(Purpose.BACKFILL, 0)
 
-    def _planned(self, kind: str, state: KindState) -> bool:
+    def _planned(self, kind: str, state: KindState, now: Totals) -> bool:
         """Say whether the planner has been through all that was asked; asks for what is missing."""
         wish = self._wishes[kind]
-        if state.planned_at is None or state.planned_at == wish.planned_at:
+        if state.planned_at is None or state.planned_at == wish.planned_at or not self._begun(wish, state, now):
             if time.monotonic() - wish.asked_at > ASK_AGAIN_S:
                 self._wish(kind, wish.since, wish.before, state)
             return False
@@ -134,6 +138,18 @@ class Pass:
         if earlier is not None:
             self._wish(kind, earlier.since, earlier.before, state)
         return earlier is None
+
+    def _begun(self, wish: _Wish, state: KindState, now: Totals) -> bool:
+        """Say whether the ledger shows a backfill that was asked for: a tick may have planned the kind meanwhile.
+
+        All of its windows were added at once, so that one instant tells; near now there may be nothing to add.
+        """
+        if wish.since is None or state.planned_at is None or KINDS[state.kind].read is Read.WHOLE:
+            return True
+        if now.active.get(Purpose.BACKFILL, 0) or now.failed or state.planned_at - wish.since < RECENT:
+            return True
+        done = self._store.coverage(state.kind, Purpose.BACKFILL)
+        return any(window.since <= wish.since < window.before for window in done)
 
     def _earlier(self, kind: str, state: KindState) -> Window | None:
         """Return what lies between the beginning that was asked for and the kind's own, once, where not yet read."""
@@ -148,9 +164,14 @@ class Pass:
 
     def watch(self, each: Callable[[Sequence[KindReport]], None], *, poll_s: float) -> Report:
         """Look until every kind is at its end, calling `each` with what is seen; return the report."""
+        seen, moved = None, time.monotonic()
         while True:
             looked = time.monotonic()
             kinds = self.look()
+            if kinds != seen:
+                seen, moved = kinds, looked
+            elif looked - moved > STALLED_S:
+                return self.report([_stalled(kind) for kind in kinds])
             each(kinds)
             if all(kind.phase.final for kind in kinds):
                 return self.report(kinds)
@@ -172,3 +193,9 @@ class Pass:
             time.monotonic() - self._began,
             datetime.now(UTC),
         )
+
+
+def _stalled(kind: KindReport) -> KindReport:
+    if kind.phase.final:
+        return kind
+    return replace(kind, phase=Phase.FAILED, error=kind.error or "nothing has moved for over an hour")

@@ -108,7 +108,8 @@ def take(settings: Settings) -> Picture:
         # None has finished a task lately, or ever: those that wait for one answer.
         workers = workers or [{"name": name, "seen_s_ago": 0.0} for name in broker.answering()]
     except StateUnavailable as error:
-        notes.append(f"{error}; cursors are the ledger's")
+        away = str(error).rstrip(".") if settings.has_redis else "no Redis runs here"
+        notes.append(f"{away}; cursors are the ledger's, workers and queues are not seen")
     try:
         with deployment.store(settings) as store:
             kinds = facts(store, cursors, datetime.now(UTC))
