@@ -76,8 +76,11 @@ format: $(VENV)/dev.stamp ## format the code and mend what can be mended by itse
 	@$(RUN) ruff check -q --fix --output-format concise .
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## measure; ARGS=...
+bench: $(VENV)/dev.stamp ## measure beside rivals; in part: `make bench-throughput`; ARGS="--shrink 100"
 	@$(RUN) benchmarks $(ARGS)
+
+bench-%: $(VENV)/dev.stamp
+	@$(RUN) benchmarks $* $(ARGS)
 
 COMPILE_LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --custom-compile-command 'make lock' $(ARGS)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import psycopg
 import redis
@@ -157,6 +157,16 @@ def redis_binary() -> str:
 class PostgresServer:
     """A PostgreSQL server on a loopback port, tuned for throw-away data."""
 
+    #: Nothing here has to survive the machine, so nothing waits for the disk.
+    SETTINGS: ClassVar[dict[str, str]] = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "full_page_writes": "off",
+        "max_connections": "200",
+        "shared_buffers": "64MB",
+    }
+
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="humansync-postgres-"))
         self.data = self.folder / "data"
@@ -209,16 +219,7 @@ class PostgresServer:
             admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
     def _spawn(self, port: int) -> "subprocess.Popen[bytes]":
-        # Throw-away data: nothing here has to survive the machine, so nothing waits for the disk.
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "full_page_writes": "off",
-            "max_connections": "200",
-            "shared_buffers": "64MB",
-        }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        options = [part for name, value in self.SETTINGS.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
                 [self.programs / "postgres", "-D", self.data, "-p", str(port), *options],
