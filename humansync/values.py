@@ -98,12 +98,17 @@ def json_text(value: object) -> str:
 # --- instants -------------------------------------------------------------------------------------
 
 
+_SHAPE = "0000-00-00T00:00:00.000Z\n"
+_DIGITS_TO_ZERO = str.maketrans("123456789", "000000000")
+
+
 def canonical_instants(values: list[object]) -> list[datetime] | None:
     """Return the instants if every value is written `2018-12-19T12:20:16.418Z`, else None."""
     if set(map(type, values)) != {str}:
         return None
     texts = cast("list[str]", values)
-    if [text for text in texts if text[4:20:3] != "--T::." or text[23:] != "Z"]:
+    # one look at the whole column: as text of lines, with each digit a zero
+    if ("\n".join(texts) + "\n").translate(_DIGITS_TO_ZERO) != _SHAPE * len(texts):
         return None
     try:
         return list(map(datetime.fromisoformat, texts))
@@ -133,7 +138,8 @@ def instant_text(value: datetime) -> str:
 def _instants(values: list[object]) -> list[Value] | None:
     if canonical_instants(values) is None:
         return None
-    return [f"{text[:10]} {text[11:23]}000" for text in cast("list[str]", values)]
+    lines = "\n".join(cast("list[str]", values))
+    return cast("list[Value]", lines.replace("T", " ").replace("Z", "000").split("\n"))
 
 
 # --- one value, any spelling ----------------------------------------------------------------------

@@ -122,6 +122,12 @@ def test_what_postgresql_cannot_store_is_stored_alike_on_both(store: Store) -> N
     assert row["payload"]["extra"] == [float(2**70), "nan"]
 
 
+@pytest.mark.parametrize("name", ["\x00", "\ud800", "\udfff"])  # noqa: PT014 -- surrogates differ
+def test_one_such_character_is_enough(store: Store, name: str) -> None:
+    assert put(store, [record("meals", 1, name=name), record("meals", 2)], "meals") == 2
+    assert rows(store, "meals")[0]["name"] == "\N{REPLACEMENT CHARACTER}"
+
+
 def test_extremes_of_every_type(store: Store) -> None:
     page = [
         record("sleeps", 1, timeAsleep=5e-324, timeAwake=1.7976931348623157e308, efficiency=-0.0),
