@@ -47,7 +47,13 @@ def environment(redis_url: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=[*procfile(), *compose_commands()], ids=lambda command: f"{command.source}:{command.name}")
+def commands() -> list[Command]:
+    """Return every command once: a line of the Procfile that stands in the compose file too is started as from there."""
+    composed = compose_commands()
+    return [*composed, *(line for line in procfile() if line.words not in [command.words for command in composed])]
+
+
+@pytest.fixture(params=commands(), ids=lambda command: f"{command.source}:{command.name}")
 def command(request: pytest.FixtureRequest) -> Command:
     """Give one command after the other."""
     found: Command = request.param

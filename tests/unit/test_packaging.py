@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config.queues import Queue
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from config.queues import Queue
 from config.settings import Settings
 from humansync import __version__
 from tests.deployment import REPOSITORY, VariableRequired, compose, compose_commands, procfile
