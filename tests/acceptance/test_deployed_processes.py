@@ -23,7 +23,7 @@ from tests.servers import dies_with_parent, free_port
 pytestmark = pytest.mark.slow
 
 #: a Celery process imports for seconds on a small busy machine
-WITHIN_S = 60
+WITHIN_S = 120
 #: less than any platform gives a process between TERM and KILL
 ENDS_WITHIN_S = 25
 PASSWORD = "someone:secret"
