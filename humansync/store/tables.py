@@ -118,6 +118,8 @@ sync_windows = sa.Table(
     sa.Column("done_at", UtcDateTime()),
     # the API's clock when the read began
     sa.Column("read_at", UtcDateTime()),
+    # up to here the window reads again what was covered when it was planned; null where it reads nothing twice
+    sa.Column("covered_to", UtcDateTime()),
     sa.Column("last_error", sa.Text()),
     sa.Index("ix_sync_windows_kind_state", "kind", "state"),
     sa.Index("ix_sync_windows_state_touched", "state", "touched_at"),
@@ -161,9 +163,33 @@ sync_kinds = sa.Table(
     sa.Column("rows", sa.BigInteger(), nullable=False),
     sa.Column("changed", sa.BigInteger(), nullable=False),
     sa.Column("rejected", sa.BigInteger(), nullable=False),
-    # rows and seconds of recent windows that had rows, older ones fading: the kind's density
+    # rows and seconds of recent windows, older ones fading: the kind's density
     sa.Column("recent_rows", sa.Double(), nullable=False),
     sa.Column("recent_s", sa.Double(), nullable=False),
+)
+
+#: Late records by how late they were: a row for each class that has any (humansync/lateness.py).
+sync_lateness = sa.Table(
+    "sync_lateness",
+    metadata,
+    sa.Column("kind", sa.Text(), primary_key=True),
+    # the class: up to so many seconds; 0 stands for beyond the last
+    sa.Column("up_to_s", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("records", sa.BigInteger(), nullable=False),
+    sa.Column("longest_s", sa.Double(), nullable=False),
+    sa.Column("latest_at", UtcDateTime(), nullable=False),
+)
+
+#: Ranges compared with the API record by record, disjoint within a kind (humansync/proofs.py).
+sync_proofs = sa.Table(
+    "sync_proofs",
+    metadata,
+    sa.Column("kind", sa.Text(), primary_key=True),
+    sa.Column("since", UtcDateTime(), primary_key=True),
+    sa.Column("before", UtcDateTime(), nullable=False),
+    sa.Column("proven_at", UtcDateTime(), nullable=False),
+    # what was found different and could not be mended; 0 where the range is proven equal
+    sa.Column("differences", sa.BigInteger(), nullable=False),
 )
 
 #: Facts about the whole installation, by name.
