@@ -1,25 +1,48 @@
-"""What happens as a worker process starts and stops: logging, runtime, heartbeats."""
+"""What happens as a worker process starts, works and stops: logging, heartbeats, runtime."""
 
 import logging
+import socket
+import time
 
 from celery import signals
 
 from config import logging as logs
 from config.settings import load
+from humansync.errors import HumansyncError
 from tasks import runtime
 
 log = logging.getLogger(__name__)
+
+#: A worker says at most this often that a task went round.
+TICK_EVERY_S = 5.0
+
+_ticked_at = 0.0
 
 
 def connect() -> None:
     """Register the handlers below; twice is once."""
     signals.setup_logging.connect(_logging, weak=False, dispatch_uid="humansync.logging")
+    signals.task_postrun.connect(_tick, weak=False, dispatch_uid="humansync.tick")
     signals.worker_shutdown.connect(_close, weak=False, dispatch_uid="humansync.close")
     signals.worker_process_shutdown.connect(_close, weak=False, dispatch_uid="humansync.close.child")
 
 
 def _logging(**_: object) -> None:
     logs.configure(load())
+
+
+def _tick(task: object = None, **_: object) -> None:
+    """Note that a task went round here: that, not a living process, is health."""
+    global _ticked_at  # noqa: PLW0603 - one per process is the meaning
+    now = time.monotonic()
+    if now - _ticked_at < TICK_EVERY_S:
+        return
+    _ticked_at = now
+    request = getattr(task, "request", None)
+    try:
+        runtime.runtime().shared.tick(getattr(request, "hostname", None) or socket.gethostname())
+    except HumansyncError as error:
+        log.debug("heartbeat not noted", extra={"error": str(error)})
 
 
 def _close(**_: object) -> None:
