@@ -76,6 +76,11 @@ class StoreUnavailable(HumansyncError):
 class StoreRefused(HumansyncError):
     """The database refused a statement: a fault of ours that trying again does not mend. Names the class only."""
 
+    def __init__(self, message: str, *, of_a_value: bool = False) -> None:
+        super().__init__(message)
+        #: a value was refused, so that the same statement without it may pass
+        self.of_a_value = of_a_value
+
 
 class StateUnavailable(HumansyncError):
     """Redis cannot be reached: go on with a small fixed share, the ledger knows the rest."""

@@ -71,6 +71,8 @@ class WindowRow:
     attempts: int = 0
     not_before: datetime | None = None
     last_error: str | None = None
+    #: up to here it reads again what was covered when it was planned; None where it reads nothing twice
+    covered_to: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ pages look like, and what is done with them: docs/human-api.md, section 9.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple, TypeAlias, cast
@@ -98,6 +98,19 @@ def parse(kind: Kind, records: list[object]) -> Batch:
         received=len(records),
         flags=flags,
     )
+
+
+def part(batch: Batch, places: Sequence[int]) -> Batch:
+    """Return a batch of some of the rows alone, as something to be stored."""
+    rows, payloads = [batch.rows[i] for i in places], [batch.payloads[i] for i in places]
+    return replace(NOTHING, rows=rows, payloads=payloads)
+
+
+def without(batch: Batch, refused: Mapping[int, str]) -> Batch:
+    """Return the batch with some rows set aside as rejected: place -> reason. What paging goes by stays."""
+    kept = part(batch, [i for i in range(len(batch.rows)) if i not in refused])
+    rejected = [Rejected(reason, batch.payloads[i].decode()) for i, reason in sorted(refused.items())]
+    return replace(batch, rows=kept.rows, payloads=kept.payloads, rejected=[*batch.rejected, *rejected])
 
 
 def identity_of(kind: Kind, row: Sequence[object]) -> str:

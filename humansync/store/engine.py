@@ -128,6 +128,8 @@ def _postgresql(url: sa.URL) -> sa.Engine:
 #: SQLSTATEs, beside those psycopg calls operational, that another attempt may mend: a fail-over made
 #: the server read-only; tables or columns are not there yet.
 _READ_ONLY, _NO_SCHEMA = "25006", ("42P01", "42703")
+#: SQLSTATE classes of refused values: data exceptions, violated constraints, limits such as an index entry's size.
+_OF_A_VALUE = ("22", "23", "54")
 _SCHEMA_MISSING = "the database has no tables yet, or older ones: run `humansync migrate`"
 
 
@@ -155,4 +157,8 @@ def _ours(error: exc.DBAPIError) -> StoreUnavailable | StoreRefused:
         return StoreUnavailable(f"the database is not available: {name}, {detail}")
     if code == _READ_ONLY:
         return StoreUnavailable("the database is read-only at the moment")
-    return StoreRefused(f"the database refused a statement: {name}" + (f", SQLSTATE {code}" if code else ""))
+    sqlite_value = isinstance(original, sqlite3.IntegrityError | sqlite3.DataError)
+    return StoreRefused(
+        f"the database refused a statement: {name}" + (f", SQLSTATE {code}" if code else ""),
+        of_a_value=sqlite_value or (code is not None and code[:2] in _OF_A_VALUE),
+    )

@@ -52,6 +52,15 @@ def add(connection: sa.Connection, kind: str, window: Window, rejected: Sequence
     connection.execute(statement, [rows[key] for key in sorted(rows)])  # one order for all writers: no deadlock
 
 
+def by_reason(connection: sa.Connection) -> dict[str, dict[str, int]]:
+    """Return how many records are set aside, by kind and reason."""
+    query = sa.select(_COLUMNS.kind, _COLUMNS.reason, sa.func.count()).group_by(_COLUMNS.kind, _COLUMNS.reason)
+    found: dict[str, dict[str, int]] = {}
+    for kind, reason, records in connection.execute(query.order_by(_COLUMNS.kind, _COLUMNS.reason)):
+        found.setdefault(kind, {})[reason] = records
+    return found
+
+
 def replay(connection: sa.Connection, kind: Kind, now: datetime, after: int) -> tuple[Replayed, int | None]:
     """Give the next rejected records to today's mapping; return what came of it and where to go on, None at the end."""
     query = sa.select(_COLUMNS.id, _COLUMNS.payload).where(_COLUMNS.kind == kind.name, _COLUMNS.id > after)

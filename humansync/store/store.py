@@ -5,16 +5,20 @@ and StoreRefused when it turns a statement down.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from humansync.compare import Stored
+from humansync.errors import StoreRefused
 from humansync.kinds import KINDS, Kind, Read
+from humansync.lateness import Late
 from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
-from humansync.records import Batch
-from humansync.store import coverage, kind_rows, rejects, versions, windows
+from humansync.proofs import Proof
+from humansync.records import Batch, part
+from humansync.store import coverage, differences, kind_rows, proof_rows, rejects, versions, windows
 from humansync.store.engine import WRITES, translated
 from humansync.store.kind_rows import Sums
 from humansync.store.rejects import Replayed
@@ -101,15 +105,12 @@ class Store:
         with self._write() as connection:
             state = kind_rows.locked(connection, kind)
             coverage.fold(connection, kind)
-            planned = decide(
-                state,
-                windows.coverage(connection, kind, Purpose.LIVE),
-                windows.unfinished(connection, kind),
-                coverage.density(connection, kind),
-            )
+            covered = windows.coverage(connection, kind, Purpose.LIVE)
+            density = coverage.density(connection, kind)
+            planned = decide(state, covered, windows.unfinished(connection, kind), density)
             kind_rows.change(connection, kind, planned.changes)
             kind_rows.add(connection, kind, Sums(requests=planned.requests))
-            return windows.add(connection, kind, planned.windows, now)
+            return windows.add(connection, kind, planned.windows, now, covered=covered)
 
     def density(self, kind: str) -> float | None:
         """Return the kind's rows per second over recent windows that had rows; None where there are none."""
@@ -141,6 +142,8 @@ class Store:
             changed = upsert(connection, kind, batch, now)
             if batch.rejected:
                 rejects.add(connection, kind.name, row.window, batch.rejected, now)
+            if changed and row.covered_to is not None:
+                proof_rows.note_late(connection, kind, batch.updated, row.covered_to, now)
             step = settle(changed)
             if kind.read is Read.WHOLE:
                 # the clock that `stale_before` is read from: the API's, at the beginning of the pass
@@ -206,6 +209,11 @@ class Store:
         with self._write() as connection:
             return windows.unpark(connection, kind)
 
+    def parked(self, limit: int) -> list[WindowRow]:
+        """Return parked windows of every kind, each with its reason; of each kind the oldest first."""
+        with self._read() as connection:
+            return windows.parked(connection, limit)
+
     def drop_windows(self, kind: str, purpose: Purpose | None = None) -> int:
         """Drop a kind's windows that are not done; return how many."""
         with self._write() as connection:
@@ -229,6 +237,96 @@ class Store:
         """Return the figures of every kind. Without `records` the tables' rows are not counted, which is quick."""
         with self._read() as connection:
             return totals(connection, records=records)
+
+    def rejected(self) -> dict[str, dict[str, int]]:
+        """Return how many records are set aside in `rejected_records`, by kind and reason."""
+        with self._read() as connection:
+            return rejects.by_reason(connection)
+
+    def late(self) -> dict[str, list[Late]]:
+        """Return the classes of late records, by kind."""
+        with self._read() as connection:
+            return proof_rows.late(connection)
+
+    # --- comparing with the API -------------------------------------------------------------------
+
+    def differing(self, kind: Kind, batch: Batch) -> dict[str, Stored]:
+        """Return, by identity, what is stored in place of the rows of the batch that are not stored as they are."""
+        with self._read() as connection:
+            return differences.differing(connection, kind, batch)
+
+    def stored_within(self, kind: Kind, window: Window) -> dict[str, str]:
+        """Return the `updated_at` cells, by identity, of the rows updated within a window."""
+        with self._read() as connection:
+            return differences.within(connection, kind, window)
+
+    def stored_of(self, kind: Kind, identities: Iterable[str]) -> dict[str, str]:
+        """Return the `updated_at` cells, by identity, of those of the identities that are stored; "" where empty."""
+        with self._read() as connection:
+            return differences.stored_of(connection, kind, identities)
+
+    def identities(self, kind: Kind, after: str | None, limit: int) -> list[str]:
+        """Return the identities that follow one, in order; the first ones after None."""
+        with self._read() as connection:
+            return differences.identities(connection, kind, after, limit)
+
+    def mend(self, kind: Kind, batch: Batch, wrong: Mapping[str, str | None], now: datetime) -> int:
+        """Store the batch over what is there, unless that has become newer; return how many rows were written.
+
+        wrong: cells of `updated_at`, by identity, that are known to be wrong though they sort after the batch's.
+        """
+        with self._write() as connection:
+            differences.set_back(connection, kind, batch, wrong)
+            return upsert(connection, kind, batch, now, mending=True)
+
+    def remove(self, kind: Kind, seen: Mapping[str, str]) -> list[str]:
+        """Delete rows whose `updated_at` cell is still the one seen; return the identities of those that were."""
+        with self._write() as connection:
+            return differences.remove(connection, kind, seen)
+
+    def refused(self, kind: Kind, batch: Batch, now: datetime, most: int) -> dict[int, str] | None:
+        """Return which rows of a batch the database refuses, with its reason; None if they are more than `most`.
+
+        Found by trial: halves of the batch are written and taken back, until a refused row stands alone.
+        """
+        found: dict[int, str] = {}
+        ahead = [range(len(batch.rows))] if batch.rows else []
+        while ahead:
+            places = ahead.pop()
+            reason = self._refusal(kind, part(batch, places), now)
+            if reason is None:
+                continue
+            if len(places) > 1:
+                middle = len(places) // 2
+                ahead += [places[:middle], places[middle:]]
+                continue
+            found[places[0]] = reason
+            if len(found) > most:
+                return None
+        return found
+
+    def _refusal(self, kind: Kind, batch: Batch, now: datetime) -> str | None:
+        try:
+            with translated(), self._writer.connect() as connection:
+                upsert(connection, kind, batch, now)
+                connection.rollback()
+        except StoreRefused as error:
+            if not error.of_a_value:
+                raise
+            return str(error)
+        return None
+
+    def prove(self, kind: str, proof: Proof) -> None:
+        """Note that a range was compared with the API; what was known of it before gives way."""
+        with self._write() as connection:
+            proof_rows.add(connection, kind, proof)
+
+    def proofs(self) -> dict[str, list[Proof]]:
+        """Return what was compared with the API, by kind: sorted, disjoint."""
+        with self._read() as connection:
+            return proof_rows.every(connection)
+
+    # --- versions, replay and the rest ------------------------------------------------------------
 
     def versions(self, kind: Kind, window: Window | None = None) -> dict[str, datetime | None]:
         """Return `updated_at` by identity of the records updated within a window; of all, where it is None."""
@@ -270,7 +368,8 @@ def _apply(connection: sa.Connection, row: WindowRow, step: "Step", sums: Sums, 
     if step.children:
         kind_rows.add(connection, row.kind, coverage.spent_on(connection, row.id) + own)
         windows.remove(connection, row)
-        on = windows.add(connection, row.kind, [(child, row.purpose) for child in step.children], now)
+        covered = [Window(row.window.since, row.covered_to)] if row.covered_to else []
+        on = windows.add(connection, row.kind, [(child, row.purpose) for child in step.children], now, covered=covered)
     else:
         advanced = windows.advance(
             connection,

@@ -20,7 +20,8 @@ from humansync.values import Value, instant_text
 
 log = logging.getLogger(__name__)
 
-_POSTGRESQL_CASTS = {
+#: How a value of the page, `e ->> i`, becomes a cell.
+POSTGRESQL_CASTS = {
     Type.TEXT: "{}",
     Type.UNIT: "{}",
     Type.NUMBER: "({})::double precision",
@@ -37,27 +38,39 @@ DELETED_FEW = 10
 
 class _Statements(NamedTuple):
     upsert: str
+    #: the same, also over what differs from the page at the same instant: a repair
+    mend: str
     #: only where seeing an unchanged row must be noted: kinds read whole
     seen: str
 
 
-def upsert(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime) -> int:
-    """Insert or update the batch's rows; return how many were. Older and equal versions change nothing."""
+def upsert(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime, *, mending: bool = False) -> int:
+    """Insert or update the batch's rows; return how many were. Older and equal versions change nothing.
+
+    mending: what is stored at the same instant is overwritten whatever it is.
+    """
     if not batch.rows:
         return 0
     if connection.dialect.name == "sqlite":
-        return _upsert_sqlite(connection, kind, batch, now)
+        return _upsert_sqlite(connection, kind, batch, now, mending=mending)
+    statements, stamp = _postgresql(kind.name), f"{instant_text(now)}+00"
+    statement = statements.mend if mending else statements.upsert
+    return connection.exec_driver_sql(statement, (stamp, stamp, page_text(batch))).rowcount
+
+
+def page_text(batch: Batch) -> str:
+    """Return the batch as PostgreSQL takes it: an array of rows, the payload last in each."""
     rows = [(*row, orjson.Fragment(payload)) for row, payload in zip(batch.rows, batch.payloads, strict=True)]
-    page, stamp = orjson.dumps(rows).decode(), f"{instant_text(now)}+00"
-    return connection.exec_driver_sql(_postgresql(kind.name).upsert, (stamp, stamp, page)).rowcount
+    return orjson.dumps(rows).decode()
 
 
-def _upsert_sqlite(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime) -> int:
+def _upsert_sqlite(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime, *, mending: bool) -> int:
     stamp = instant_text(now)
     rows = [(*row, payload.decode(), stamp) for row, payload in zip(batch.rows, batch.payloads, strict=True)]
     driver = connection.connection.dbapi_connection
     before: int = driver.total_changes  # type: ignore[union-attr]  # sqlite3's own
-    connection.exec_driver_sql(_sqlite(kind.name).upsert, rows)
+    statements = _sqlite(kind.name)
+    connection.exec_driver_sql(statements.mend if mending else statements.upsert, rows)
     after: int = driver.total_changes  # type: ignore[union-attr]  # sqlite3's own
     return after - before
 
@@ -102,12 +115,13 @@ def delete_unseen(connection: sa.Connection, kind: Kind, since: datetime) -> int
 def _postgresql(name: str) -> _Statements:
     kind = KINDS[name]
     fields = columns(kind)
-    cells = [_POSTGRESQL_CASTS[field.type].format(f"e ->> {i}") for i, field in enumerate(fields)]
+    cells = [POSTGRESQL_CASTS[field.type].format(f"e ->> {i}") for i, field in enumerate(fields)]
     select = f"SELECT {', '.join(cells)}, e -> {len(fields)}, %s::timestamptz, %s::timestamptz"
-    same_key = " AND ".join(f"t.{_quoted(column)} = e ->> {i}" for i, column in enumerate(kind.identity))
+    same_key = " AND ".join(f"t.{quoted(column)} = e ->> {i}" for i, column in enumerate(kind.identity))
     return _Statements(
         upsert=f"{_insert(kind)} {select} FROM jsonb_array_elements(%s::jsonb) AS e {_on_conflict(kind)}",
-        seen=f"UPDATE {_quoted(name)} AS t SET synced_at = %s::timestamptz "
+        mend=f"{_insert(kind)} {select} FROM jsonb_array_elements(%s::jsonb) AS e {_on_conflict(kind, mending=True)}",
+        seen=f"UPDATE {quoted(name)} AS t SET synced_at = %s::timestamptz "
         f"FROM jsonb_array_elements(%s::jsonb) AS e WHERE {same_key}",
     )
 
@@ -117,30 +131,33 @@ def _sqlite(name: str) -> _Statements:
     kind = KINDS[name]
     last = len(columns(kind)) + 2
     values = ", ".join(f"?{i}" for i in range(1, last + 1))
-    same_key = " AND ".join(f"{_quoted(column)} = ?" for column in kind.identity)
+    same_key = " AND ".join(f"{quoted(column)} = ?" for column in kind.identity)
     return _Statements(
         upsert=f"{_insert(kind)} VALUES ({values}, ?{last}) {_on_conflict(kind)}",
-        seen=f"UPDATE {_quoted(name)} SET synced_at = ? WHERE {same_key}",
+        mend=f"{_insert(kind)} VALUES ({values}, ?{last}) {_on_conflict(kind, mending=True)}",
+        seen=f"UPDATE {quoted(name)} SET synced_at = ? WHERE {same_key}",
     )
 
 
 def _insert(kind: Kind) -> str:
     names = [*_names(kind), "payload", "first_seen_at", "synced_at"]
-    return f"INSERT INTO {_quoted(kind.name)} AS t ({', '.join(map(_quoted, names))})"
+    return f"INSERT INTO {quoted(kind.name)} AS t ({', '.join(map(quoted, names))})"
 
 
-def _on_conflict(kind: Kind) -> str:
+def _on_conflict(kind: Kind, *, mending: bool = False) -> str:
     """Return the clause that lets only a newer version, or other content at the same instant, overwrite."""
     updated = [name for name in [*_names(kind), "payload", "synced_at"] if name not in kind.identity]
-    assignments = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in updated)
-    if kind.read is Read.WHOLE:  # no times to go by: the last one read is the newest
+    assignments = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in updated)
+    if mending:
+        newer = "excluded.updated_at >= t.updated_at" if kind.read is Read.WINDOWED else "true"
+    elif kind.read is Read.WHOLE:  # no times to go by: the last one read is the newest
         newer = "excluded.payload <> t.payload"
     else:
         newer = (
             "excluded.updated_at > t.updated_at "
             "OR (excluded.updated_at = t.updated_at AND excluded.payload <> t.payload)"
         )
-    keys = ", ".join(map(_quoted, kind.identity))
+    keys = ", ".join(map(quoted, kind.identity))
     return f"ON CONFLICT ({keys}) DO UPDATE SET {assignments} WHERE {newer}"
 
 
@@ -148,5 +165,6 @@ def _names(kind: Kind) -> Sequence[str]:
     return [field.column for field in columns(kind)]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Return a name of the catalogue as SQL."""
     return f'"{name}"'

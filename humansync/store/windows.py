@@ -32,6 +32,7 @@ _ROW = (
     _COLUMNS.attempts,
     _COLUMNS.not_before,
     _COLUMNS.last_error,
+    _COLUMNS.covered_to,
 )
 _KIND = tuple(sync_kinds.c[field.name].label(f"kind_{field.name}") for field in fields(KindState))
 #: Values of a bound list: well below what SQLite takes in one statement.
@@ -75,6 +76,7 @@ def _window_row(found: Any) -> WindowRow:
         attempts=found[8],
         not_before=found[9],
         last_error=found[10],
+        covered_to=found[11],
     )
 
 
@@ -177,9 +179,17 @@ def owed(connection: sa.Connection, now: datetime, idle_since: datetime, limit: 
 
 
 def add(
-    connection: sa.Connection, kind: str, windows: Iterable[tuple[Window, Purpose]], now: datetime
+    connection: sa.Connection,
+    kind: str,
+    windows: Iterable[tuple[Window, Purpose]],
+    now: datetime,
+    *,
+    covered: Sequence[Window] = (),
 ) -> list[WindowRow]:
-    """Insert owed windows, less those that are owed already; return the inserted rows, in the order given."""
+    """Insert owed windows, less those that are owed already; return the inserted rows, in the order given.
+
+    covered: what was complete when they were planned, sorted and disjoint; reading that again shows what came late.
+    """
     wanted = list(dict.fromkeys(windows))
     if not wanted:
         return []
@@ -187,10 +197,20 @@ def add(
     statement = statement.on_conflict_do_nothing(
         index_elements=[_COLUMNS.kind, _COLUMNS.purpose, _COLUMNS.since, _COLUMNS.before], index_where=UNFINISHED_SQL
     )
-    rows = [_new(kind, window, purpose, State.OWED, now) for window, purpose in sorted(wanted)]
+    rows = [
+        _new(kind, window, purpose, State.OWED, now) | {"covered_to": _covered_to(window, purpose, covered)}
+        for window, purpose in sorted(wanted)
+    ]
     found = connection.execute(statement.returning(*_ROW), rows)
     inserted = {(row.window, row.purpose): row for row in map(_window_row, found)}
     return [inserted[each] for each in wanted if each in inserted]
+
+
+def _covered_to(window: Window, purpose: Purpose, covered: Sequence[Window]) -> datetime | None:
+    """Return the end of what was complete where the window begins; a backfill is not asked for its lateness."""
+    if purpose is Purpose.BACKFILL:
+        return None
+    return next((each.before for each in covered if each.since <= window.since < each.before), None)
 
 
 def add_done(
@@ -366,6 +386,12 @@ def park_all(connection: sa.Connection, error: str, not_before: datetime, now: d
     query = sa.update(sync_windows).where(_COLUMNS.state.in_([state.value for state in ACTIVE]))
     parked = {"state": State.FAILED.value, "not_before": not_before, "last_error": error, "touched_at": now}
     return connection.execute(query.values(parked)).rowcount
+
+
+def parked(connection: sa.Connection, limit: int) -> list[WindowRow]:
+    """Return parked windows of every kind, the oldest of each first."""
+    query = sa.select(*_ROW).where(_COLUMNS.state == State.FAILED.value)
+    return [_window_row(found) for found in connection.execute(query.order_by(_COLUMNS.kind, _COLUMNS.since).limit(limit))]
 
 
 def unpark(connection: sa.Connection, kind: str) -> list[WindowRow]:
