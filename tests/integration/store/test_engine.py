@@ -176,6 +176,21 @@ def test_a_connection_cut_within_a_page_leaves_nothing_behind(own_postgres: Post
         store.close()
 
 
+def test_connections_that_died_while_idle_are_replaced_unnoticed(
+    own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with own_postgres.database() as url:
+        store = Store(make_engine(url))
+        migrate(store.engine)
+        with store.engine.connect(), store.engine.connect(), store.engine.connect():
+            pass  # three idle connections
+        own_postgres.stop()
+        own_postgres.start()
+        monkeypatch.setattr("humansync.store.engine.IDLE_S", 0.0)
+        put(store, [record()])
+        store.close()
+
+
 def test_deadlocks_and_read_only_servers_are_worth_another_try(own_postgres: PostgresServer) -> None:
     with own_postgres.database() as url:
         engine = make_engine(url)
