@@ -5,10 +5,13 @@ later window brings it; a row that stays and was never read is lost for good. Th
 
 Second: a kind is asked every five minutes for what is new, and rows become visible up to a minute after their
 `updatedAt`, as they do where several servers write.
+
+With `--costs`: how many requests humansync's reader makes for windows of different density, and by which steps.
 """
 
 import argparse
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,8 +19,8 @@ from datetime import timedelta
 from humansync import plan
 from humansync.ledger import KindState
 from humansync.pages import LIMIT, Ask
-from humansync.windows import Window
-from tests.unit.reader_model import NOW, SETTLE_S, ModelApi, read, spread
+from humansync.windows import SECOND, Window
+from tests.unit.reader_model import NOW, SETTLE_S, ModelApi, Reading, read, spread
 
 DAY = Window(NOW - timedelta(days=1, hours=1), NOW - timedelta(hours=1))
 ROWS = 10_000
@@ -164,12 +167,42 @@ def table_late(seeds: int) -> Iterator[str]:
         yield f"{name:52}{mean:>15,.1f}"
 
 
+# --- what it costs ------------------------------------------------------------------------------
+
+MONTH = Window(NOW - timedelta(days=30, hours=1), NOW - timedelta(hours=1))
+HOT = Window(DAY.since, DAY.since + SECOND)
+BURST = Window(DAY.since, DAY.since + timedelta(seconds=30))
+
+
+def costs() -> Iterator[str]:
+    """Yield a line a window: rows, requests, steps."""
+    for rows, total in ((0, False), (480, False), (10_000, False), (10_000, True)):
+        what = f"a month of {rows:,} rows, a new kind{', total sent' if total else ''}"
+        yield _cost(what, Model(spread(rows, MONTH), with_total=total), MONTH)
+    known = read(Model(spread(10_000, MONTH)), MONTH, density=10_000 / MONTH.seconds, largest_page=LIMIT)
+    yield _line("a month of 10,000 rows, density known", known)
+    yield _cost("a month of 2,500 rows, pages capped at 100", Model(spread(2_500, MONTH), cap=CAP), MONTH)
+    yield _cost("a month with 3,000 rows in half a minute", Model(spread(3_000, BURST)), MONTH)
+    yield _cost("a second of 3,000 rows, 20 changes a request", Model(spread(3_000, HOT), departures=20), HOT)
+    yield _cost("a second of 1,500 rows, a new order each time", ModelApi(spread(1_500, HOT), order="shuffled"), HOT)
+
+
+def _cost(what: str, api: ModelApi, window: Window) -> str:
+    return _line(what, read(api, window))
+
+
+def _line(what: str, reading: Reading) -> str:
+    steps = ", ".join(f"{count} {why}" for why, count in Counter(reading.steps).items())
+    return f"{what:46}{reading.requests:5} requests: {steps}"
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print both tables, or the costs."""
     parser = argparse.ArgumentParser(prog="python -m tests.naive_readers", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="runs for each figure")
-    seeds = parser.parse_args().seeds
-    for lines in (table(seeds), [""], table_late(seeds)):
+    parser.add_argument("--costs", action="store_true", help="the requests of humansync's reader instead")
+    asked = parser.parse_args()
+    for lines in (costs(),) if asked.costs else (table(asked.seeds), [""], table_late(asked.seeds)):
         for line in lines:
             print(line, flush=True)
 
