@@ -28,7 +28,7 @@ GRACE_S = 5.0
 #: the embedded Redis is looked after this often
 LOOK_EVERY_S = 1.0
 #: how long the simulator may take to make its data
-SIMULATOR_WITHIN_S = 30.0
+SIMULATOR_WITHIN_S = 60.0
 #: days of history that the simulator has unless told otherwise
 SIMULATOR_DAYS = 90
 

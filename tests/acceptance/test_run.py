@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ pytestmark = [
 KINDS = ("sleeps", "weights", "genetic_traits")
 
 
-def until(true: Callable[[], bool], seconds: float) -> bool:
+def until(true: Callable[[], bool], seconds: float = 90) -> bool:
     """Wait until something is true; return whether it became so in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -39,12 +39,13 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
         self.mark = f"HUMANSYNC_TEST={uuid.uuid4()}"
         name, _, value = self.mark.partition("=")
         self.env = {**os.environ, name: value, "HUMANSYNC_RATE": "0"}
 
     def start(self, *words: str, **env: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "workers.cli", *words],
             cwd=self.folder,
             env={**self.env, **env},
@@ -52,10 +53,21 @@ class Place:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End whatever a failed test has left."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self.started:
+            if process.stdout is not None and not process.stdout.closed:
+                process.communicate()
 
     def run(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
         process = self.start(*words, **env)
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=180)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def processes(self) -> dict[int, str]:
@@ -90,8 +102,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     here = Place(tmp_path)
     yield here
-    for pid in here.processes():
-        os.kill(pid, signal.SIGKILL)
+    here.close()
 
 
 def document(done: "subprocess.CompletedProcess[str]") -> Any:
@@ -141,10 +152,10 @@ def test_an_earlier_beginning_and_a_range_by_hand_are_backfills(place: Place) ->
 
 def test_ctrl_c_ends_everything_quickly_with_status_130(place: Place) -> None:
     process = place.start("run", HUMANSYNC_RATE="1")
-    assert until(place.reading, 40)
+    assert until(place.reading)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err
@@ -154,21 +165,21 @@ def test_ctrl_c_ends_everything_quickly_with_status_130(place: Place) -> None:
 
 def test_kill_9_of_the_command_leaves_no_process_behind_and_loses_nothing(place: Place) -> None:
     process = place.start("run", "weights", "sleeps", HUMANSYNC_RATE="1")
-    assert until(place.reading, 40)
+    assert until(place.reading)
     assert len(place.processes()) >= 6  # itself, two workers, the simulator, Redis and its guard
     process.kill()
     process.communicate()
-    assert until(lambda: not place.processes(), 10), place.processes()
+    assert until(lambda: not place.processes(), 20), place.processes()
     assert document(place.run("run", "weights", "sleeps", "--json"))["ok"] is True
     assert place.sql("SELECT count(*) FROM sync_windows WHERE state <> 'done'") == [(0,)]
 
 
 def test_a_killed_worker_and_a_killed_redis_cost_time_only(place: Place) -> None:
     process = place.start("run", "weights", "sleeps", "--json", HUMANSYNC_RATE="2")
-    assert until(place.reading, 40)
+    assert until(place.reading)
     os.kill(place.named("celery -A workers.app worker")[0], signal.SIGKILL)
     os.kill(place.named("valkey-server unixsocket")[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert json.loads(out)["ok"] is True
     assert "worker-" in err
@@ -178,10 +189,10 @@ def test_a_killed_worker_and_a_killed_redis_cost_time_only(place: Place) -> None
 
 def test_two_runs_at_once_share_one_redis(place: Place) -> None:
     both = [place.start("run", kind, "--json", HUMANSYNC_RATE="3") for kind in ("weights", "sleeps")]
-    assert until(lambda: len(place.named("humansync.simulator")) == 2 and place.reading(), 40)
+    assert until(lambda: len(place.named("humansync.simulator")) == 2 and place.reading())
     assert len(place.named("valkey-server unixsocket")) == 1
     for process in both:
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=180)
         assert process.returncode == 0, err
         assert json.loads(out)["ok"] is True
     assert place.processes() == {}
@@ -227,9 +238,9 @@ def test_simulated_data_step_aside_for_real_ones(place: Place) -> None:
 
 def test_term_ends_everything_too(place: Place) -> None:
     process = place.start("run", "weights", "sleeps", HUMANSYNC_RATE="1")
-    assert until(place.reading, 40)
+    assert until(place.reading)
     process.terminate()
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert place.processes() == {}
 
@@ -250,11 +261,11 @@ def test_a_server_takes_the_place_of_what_is_embedded(place: Place, postgres_url
 def test_up_keeps_everything_fresh_until_ctrl_c(place: Place) -> None:
     process = place.start("up", HUMANSYNC_KINDS="weights,meals", HUMANSYNC_EVERY_S="2", HUMANSYNC_SETTLE_S="1")
     cursor = "SELECT max(before) FROM sync_windows WHERE kind = 'weights' AND state = 'done'"
-    assert until(place.reading, 40)
-    assert until(lambda: len(place.processes()) == 8, 20)  # as in `run`, and beat and Flower
-    assert until(lambda: place.sql(cursor)[0][0] is not None, 30)
+    assert until(place.reading)
+    assert until(lambda: len(place.processes()) >= 8)  # as in `run`, and beat and Flower
+    assert until(lambda: place.sql(cursor)[0][0] is not None)
     first = place.sql(cursor)
-    assert until(lambda: place.sql(cursor) > first, 20)
+    assert until(lambda: place.sql(cursor) > first)
 
     waited = document(place.run("sync", "meals", "--wait", "--json"))
     assert [(kind["kind"], kind["state"]) for kind in waited["kinds"]] == [("meals", "done")]
@@ -271,7 +282,7 @@ def test_up_keeps_everything_fresh_until_ctrl_c(place: Place) -> None:
     assert document(place.run("sync", "meals", "--wait", "--json"))["ok"] is True
 
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "Flower    http://127.0.0.1:" in err
     assert "Traceback" not in err
