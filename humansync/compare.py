@@ -5,8 +5,7 @@ they sort by time, and a cell that somebody has spoilt is still a text.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -57,7 +56,7 @@ def instant(text: str) -> datetime | None:
 def second_of(text: str) -> Window | None:
     """Return the second that a version's instant lies in; None where the cell holds no instant."""
     found = instant(text)
-    if found is None or found.year == datetime.max.year:
+    if found is None or found.year == MAXYEAR:  # a window ends after its beginning
         return None
     return Window(floor_second(found), floor_second(found) + SECOND)
 

@@ -111,25 +111,27 @@ def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
 
 
 def _remember_density(connection: sa.Connection, kind: str, rows: Sequence[Any]) -> None:
-    """Add windows that had rows to the kind's recent sums; older ones fade as new ones come."""
-    full = [row for row in rows if row.rows]
-    kept = max(0.0, 1 - len(full) / RECENT)
+    """Add windows to the kind's recent sums; older ones fade as new ones come."""
+    kept = max(0.0, 1 - len(rows) / RECENT)
     recent = {
-        "recent_rows": sync_kinds.c.recent_rows * kept + sum(row.rows for row in full),
-        "recent_s": sync_kinds.c.recent_s * kept + sum(Window(row.since, row.before).seconds for row in full),
+        "recent_rows": sync_kinds.c.recent_rows * kept + sum(row.rows for row in rows),
+        "recent_s": sync_kinds.c.recent_s * kept + sum(Window(row.since, row.before).seconds for row in rows),
     }
     connection.execute(sa.update(sync_kinds).where(sync_kinds.c.kind == kind).values(recent))
 
 
 def density(connection: sa.Connection, kind: str) -> float | None:
-    """Return rows per second over recent windows that had rows; None where there are none."""
+    """Return rows per second over recent windows; None where there are none.
+
+    Empty windows count: a burst that was read second by second would else make every later window look
+    dense, be cut into hundreds of empty ones, and never be contradicted by them.
+    """
     latest = (
         sa.select(_COLUMNS.rows, _COLUMNS.since, _COLUMNS.before)
         .where(
             _COLUMNS.kind == kind,
             _COLUMNS.state == State.DONE.value,
             _COLUMNS.folded.is_(sa.false()),
-            _COLUMNS.rows > 0,
         )
         .order_by(_COLUMNS.done_at.desc())
         .limit(RECENT)

@@ -165,6 +165,8 @@ def translated() -> Iterator[None]:
         ours = _ours(error)
         # what a server says of a refused value repeats the value: that cause is not kept
         raise ours from (error if isinstance(ours, StoreUnavailable) else None)
+    except (OverflowError, UnicodeError) as error:  # the driver's own, before anything is sent; they quote the value
+        raise StoreRefused(f"the database driver refused a value: {type(error).__name__}", of_a_value=True) from None
     except exc.TimeoutError as error:
         raise StoreUnavailable("no database connection came free in time") from error
 

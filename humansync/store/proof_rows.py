@@ -59,11 +59,6 @@ def add(connection: sa.Connection, kind: str, new: Proof) -> None:
         connection.execute(sa.insert(sync_proofs), rows)
 
 
-def forget(connection: sa.Connection, kind: str) -> None:
-    """Forget what was compared of a kind."""
-    connection.execute(sa.delete(sync_proofs).where(_PROOFS.kind == kind))
-
-
 # --- lateness -------------------------------------------------------------------------------------
 
 

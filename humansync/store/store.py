@@ -113,7 +113,7 @@ class Store:
             return windows.add(connection, kind, planned.windows, now, covered=covered)
 
     def density(self, kind: str) -> float | None:
-        """Return the kind's rows per second over recent windows that had rows; None where there are none."""
+        """Return the kind's rows per second over recent windows; None where there are none."""
         with self._read() as connection:
             return coverage.density(connection, kind)
 
