@@ -142,11 +142,13 @@ def _plan(
     spent: int,
 ) -> list[FollowUp]:
     now, api_now = parts.clock.now(), parts.api_now()
+    reached: list[datetime | None] = []
 
     def decide(
         state: KindState, coverage: list[Window], active: list[tuple[Window, Purpose]], density: float | None
     ) -> plan.Planned:
         del density  # a window known to be dense is cut when its turn comes
+        reached.append(plan.cursor(state, coverage))
         if bounds is None:
             busy = [window for window, purpose in active if purpose is Purpose.LIVE]
             planned = plan.live(state, coverage, busy, parts.policy, api_now, step_s=step_s)
@@ -160,10 +162,20 @@ def _plan(
         return replace(planned, changes={**planned.changes, "planned_at": now}, requests=spent)
 
     rows = parts.store.plan(kind, decide, now)
+    _catch_up(parts, kind, reached[-1])
     log.info("planned", extra={"kind": kind, "windows": len(rows)})
     # The first window of a kind tells how dense the others are: they follow when it is done.
     first = rows[:1] if parts.density(kind) is None else rows
     return [follow_up(parts, row) for row in first]
+
+
+def _catch_up(parts: Parts, kind: str, reached: datetime | None) -> None:
+    """Move a cursor whose last move got lost: windows that begin behind it leave it alone for good."""
+    try:
+        if reached is not None:
+            parts.shared.move_cursor(kind, reached)
+    except errors.StateUnavailable as error:
+        log.debug("cursor left to the next pass", extra={"kind": kind, "error": str(error)})
 
 
 def follow_up(parts: Parts, row: WindowRow, delay_s: float = 0.0) -> FollowUp:
