@@ -30,11 +30,7 @@ class Proof:
 
 def add(proofs: Iterable[Proof], new: Proof) -> list[Proof]:
     """Return the proofs with a newer one, sorted and disjoint: it takes the place of what it covers."""
-    kept = [
-        replace(proof, window=part)
-        for proof in proofs
-        for part in gaps(proof.window, [new.window])
-    ]
+    kept = [replace(proof, window=part) for proof in proofs for part in gaps(proof.window, [new.window])]
     joined: list[Proof] = []
     for proof in sorted([*kept, new], key=lambda each: each.window):
         if joined and _together(joined[-1], proof):

@@ -72,7 +72,7 @@ def identities(connection: sa.Connection, kind: Kind, after: str | None, limit: 
     """Return the identities that follow one in the order of the primary key."""
     sqlite = connection.dialect.name == "sqlite"
     mark = "?" if sqlite else "%s"
-    where, values = "", ()
+    where, values = "", tuple[str, ...]()
     if after is not None:
         values = tuple(after.split(SEPARATOR))
         where = f"WHERE ({_key(kind)}) > ({', '.join([mark] * len(values))})"

@@ -10,8 +10,10 @@ from typing import NamedTuple
 import orjson
 import sqlalchemy as sa
 
+from humansync.errors import StoreRefused
 from humansync.kinds import Kind
 from humansync.records import NOTHING, Batch, Rejected, parse
+from humansync.store.engine import translated
 from humansync.store.tables import rejected_records
 from humansync.store.upsert import upsert
 from humansync.store.writing import insert
@@ -70,12 +72,26 @@ def replay(connection: sa.Connection, kind: Kind, now: datetime, after: int) -> 
         batch = _parsed(kind, payload)
         if batch.rows:
             usable.append((batch.identities, id_, batch))
-    for _, _, batch in sorted(usable, key=itemgetter(0)):  # in the order of every writer
-        upsert(connection, kind, batch, now)
-    if usable:
-        connection.execute(sa.delete(rejected_records).where(_COLUMNS.id.in_([id_ for _, id_, _ in usable])))
+    restored: list[int] = []
+    for _, id_, batch in sorted(usable, key=itemgetter(0)):  # in the order of every writer
+        if _stored(connection, kind, batch, now):
+            restored.append(id_)
+    if restored:
+        connection.execute(sa.delete(rejected_records).where(_COLUMNS.id.in_(restored)))
     going_on = found[-1].id if len(found) == _AT_ONCE else None
-    return Replayed(len(usable), len(found) - len(usable)), going_on
+    return Replayed(len(restored), len(found) - len(restored)), going_on
+
+
+def _stored(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime) -> bool:
+    """Store one record; False where the database refuses it, with nothing else of the transaction lost."""
+    try:
+        with translated(), connection.begin_nested():
+            upsert(connection, kind, batch, now)
+    except StoreRefused as error:
+        if not error.of_a_value:
+            raise
+        return False
+    return True
 
 
 def _parsed(kind: Kind, payload: str) -> Batch:

@@ -391,7 +391,9 @@ def park_all(connection: sa.Connection, error: str, not_before: datetime, now: d
 def parked(connection: sa.Connection, limit: int) -> list[WindowRow]:
     """Return parked windows of every kind, the oldest of each first."""
     query = sa.select(*_ROW).where(_COLUMNS.state == State.FAILED.value)
-    return [_window_row(found) for found in connection.execute(query.order_by(_COLUMNS.kind, _COLUMNS.since).limit(limit))]
+    return [
+        _window_row(found) for found in connection.execute(query.order_by(_COLUMNS.kind, _COLUMNS.since).limit(limit))
+    ]
 
 
 def unpark(connection: sa.Connection, kind: str) -> list[WindowRow]:
