@@ -33,6 +33,8 @@ SLOT_WAIT_S = 3.0
 IDLE_S = 10.0
 #: At most this many lost windows are put back on the queue in one sweep.
 SWEEP_ROWS = 500
+#: More refused records than this in one page are no matter of records.
+REFUSED_MOST = 50
 #: Less new time than this makes no pass of its own ...
 STEP_S = 5.0
 #: ... unless a user asked for one.
@@ -251,7 +253,7 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
     ask = pages.request(row, state)
     density = parts.density(row.kind)
     try:
-        page = _page(parts, KINDS[row.kind], ask)
+        page = fetch_page(parts, KINDS[row.kind], ask)
         batch = records.parse(KINDS[row.kind], page.records)
         api_time = page.api_time or parts.api_now()
         facts = pages.Facts(batch.received, batch.identities, batch.updated, api_time, page.total, page.has_next)
@@ -260,7 +262,10 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
             seen = replace(facts, fresh=changed, density=density)
             return pages.settle(row, state, seen, settle_s=parts.policy.settle_s)
 
-        outcome = _apply(parts, row, batch, settle)
+        try:
+            outcome = _apply(parts, row, batch, settle)
+        except errors.StoreRefused as error:
+            outcome = _apply(parts, row, isolated(parts, KINDS[row.kind], batch, error), settle)
     except errors.ApiError as error:
         return _failed(parts, row, state, ask, error), None
     except errors.StoreRefused as error:
@@ -269,7 +274,7 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
     return outcome, _cursor(parts, row, state) if outcome.finished else None
 
 
-def _page(parts: Parts, kind: Kind, ask: pages.Ask) -> Page:
+def fetch_page(parts: Parts, kind: Kind, ask: pages.Ask) -> Page:
     """Ask for one page. Beyond the end some servers say 400 or 404: that is an empty page."""
     try:
         page = parts.api.fetch(kind, since=ask.since, before=ask.before, limit=ask.limit, offset=ask.offset)
@@ -280,6 +285,15 @@ def _page(parts: Parts, kind: Kind, ask: pages.Ask) -> Page:
         return Page([], None, None, None, 0, 0.0)
     parts.learn_clock(page.api_time)
     return page
+
+
+def isolated(parts: Parts, kind: Kind, batch: records.Batch, error: errors.StoreRefused) -> records.Batch:
+    """Return the batch with the records that the database refuses set aside; raise the error where that is no way."""
+    found = parts.store.refused(kind, batch, parts.clock.now(), REFUSED_MOST) if error.of_a_value else None
+    if not found:
+        raise error
+    log.warning("records set aside", extra={"kind": kind.name, "records": len(found), "error": str(error)})
+    return records.without(batch, found)
 
 
 def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[[int], pages.Step]) -> Outcome:
