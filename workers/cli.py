@@ -200,7 +200,8 @@ def simulator(arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with the contract's status; whatever happens, the user reads a sentence."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has its reason
+            signal.signal(number, _terminate)
     try:
         status = _run(arguments)
         sys.stdout.flush()
