@@ -6,6 +6,8 @@ SHELL := /bin/sh
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
+# Rivals that are libraries live apart, for benchmarks alone.
+RIVALS := .bench-venv
 # -P: the working directory stays off the module path, so tests see the installed project as a worker does.
 RUN    := $(PYTHON) -P -m
 # Hashes and exact versions stand in requirements/; with those complete there is nothing to resolve and nothing to build.
@@ -76,10 +78,10 @@ format: $(VENV)/dev.stamp ## format the code and mend what can be mended by itse
 	@$(RUN) ruff check -q --fix --output-format concise .
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## measure beside rivals; in part: `make bench-throughput`; ARGS="--shrink 100"
+bench: $(VENV)/dev.stamp $(RIVALS)/stamp ## measure beside rivals; in part: `make bench-throughput`; ARGS="--shrink 100"
 	@$(RUN) benchmarks $(ARGS)
 
-bench-%: $(VENV)/dev.stamp
+bench-%: $(VENV)/dev.stamp $(RIVALS)/stamp
 	@$(RUN) benchmarks $* $(ARGS)
 
 COMPILE_LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -90,10 +92,11 @@ lock: ## write requirements/ anew from pyproject.toml; needs uv; ARGS="--upgrade
 	@$(COMPILE_LOCK) pyproject.toml --group build -o requirements/runtime.txt
 	@$(COMPILE_LOCK) --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	@$(COMPILE_LOCK) --group browser -c requirements/runtime.txt -c requirements/dev.txt -o requirements/browser.txt
+	@$(COMPILE_LOCK) benchmarks/requirements.in -o benchmarks/requirements.txt
 
 .PHONY: clean
 clean: ## remove the environment and every cache, never data
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(RIVALS) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment --------------------------------------------------------------------------------------------------
@@ -124,4 +127,10 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/runtime.stamp
 
 $(VENV)/browser.stamp: requirements/browser.txt $(VENV)/dev.stamp
 	@$(LOCKED) -r requirements/browser.txt
+	@touch $@
+
+$(RIVALS)/stamp: benchmarks/requirements.txt | $(VENV)/made-in
+	@rm -rf $(RIVALS) && $(PYTHON) -m venv $(RIVALS)
+	@$(subst $(VENV)/,$(RIVALS)/,$(LOCKED)) -r $<
+	@$(RIVALS)/bin/python -m compileall -q -j 0 $(RIVALS)/lib
 	@touch $@

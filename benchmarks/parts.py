@@ -36,7 +36,9 @@ def throughput(stand: Stand, options: Options) -> Iterator[Scene]:
     for records in options.sizes(100_000, 500_000):
         with Simulator(records, 60.0) as simulator:
             scene = Scene(f"{records:,} records, no latency", {"records": records, "latency_ms": 0})
-            yield race(stand, simulator, options.who("humansync", "bare", "celery"), options.repeat, scene)
+            yield race(
+                stand, simulator, options.who("humansync", "bare", "dlt", "dlt-arrow", "celery"), options.repeat, scene
+            )
 
 
 PARTS: dict[str, Part] = {"throughput": throughput}

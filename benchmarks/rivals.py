@@ -36,7 +36,7 @@ class Rival:
 
 def clean_environment(**more: str) -> dict[str, str]:
     """Return this process's environment without what would steer a contender, and with `more`."""
-    steering = ("HUMANSYNC_", "HUMANAPI_", "DATABASE_URL", "REDIS_URL", "CELERY_", "DLT_")
+    steering = ("HUMANSYNC_", "HUMANAPI_", "DATABASE_URL", "REDIS_URL", "CELERY_", "DLT_", "DESTINATION__", "PYTHON")
     return {name: value for name, value in os.environ.items() if not name.startswith(steering)} | more
 
 
@@ -82,6 +82,15 @@ def _celery(pool: str) -> Callable[[Job, Path], Call]:
     return call
 
 
+def _dlt(path: str, disposition: str) -> Callable[[Job, Path], Call]:
+    def call(job: Job, folder: Path) -> Call:
+        path_of_job = job.write(folder / "job.json")
+        script = str(HERE / "contenders" / "dlt_pipeline.py")
+        return Call([str(DLT_PYTHON), script, str(path_of_job), path, disposition], clean_environment())
+
+    return call
+
+
 RIVALS: dict[str, Rival] = {
     each.name: each
     for each in (
@@ -90,5 +99,9 @@ RIVALS: dict[str, Rival] = {
         Rival("bare-copy", "bare loop (COPY)", _bare("copy"), tables_made=True),
         Rival("celery", "Celery script (threads)", _celery("threads"), tables_made=True),
         Rival("celery-prefork", "Celery script (prefork)", _celery("prefork"), tables_made=True),
+        Rival("dlt", "dlt", _dlt("rows", "append"), schema="bench"),
+        Rival("dlt-arrow", "dlt, Arrow", _dlt("arrow", "append"), schema="bench"),
+        Rival("dlt-merge", "dlt, merge", _dlt("rows", "merge"), schema="bench"),
+        Rival("dlt-arrow-merge", "dlt, Arrow, merge", _dlt("arrow", "merge"), schema="bench"),
     )
 }
