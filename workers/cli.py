@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from humansync.errors import ConfigError, HumansyncError
+from workers import terminated
 
 #: exit statuses of the contract; `verify` adds 3
 DONE, FAILED, USAGE = 0, 1, 2
@@ -22,14 +23,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 TIME_HELP = "2026-01-31, 2026-01-31T12:00:00Z, or a span back from now such as 30d or 12h."
-
-
-class Terminated(BaseException):
-    """TERM or HUP arrived: clean up and go, as Ctrl-C does."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def options(*decorators: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -199,9 +192,7 @@ def simulator(arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with the contract's status; whatever happens, the user reads a sentence."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has its reason
-            signal.signal(number, _terminate)
+    terminated.listen()
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -209,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The reader of a pipe has left: not worth a word. Python would complain at exit if stdout stayed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 128 + signal.SIGPIPE
-    except Terminated as stop:
+    except terminated.Terminated as stop:
         status = 128 + stop.number
     except (KeyboardInterrupt, click.Abort):
         status = 128 + signal.SIGINT
@@ -233,10 +224,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except Exception as error:  # noqa: BLE001 -- the last line of defence: no traceback, and no data, reaches a terminal
         return _complain(f"this is a fault of humansync itself ({_where(error)}); please report it", FAILED)
     return result if isinstance(result, int) else DONE
-
-
-def _terminate(number: int, _frame: object) -> NoReturn:
-    raise Terminated(number)
 
 
 def _complain(sentence: str, status: int) -> int:

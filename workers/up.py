@@ -9,6 +9,7 @@ from workers import dataset
 from workers.embedded import Embedded, celery, free_port
 from workers.run import say
 from workers.tables import database
+from workers.terminated import Terminated
 
 #: Flower's usual port
 FLOWER_PORT = 5555
@@ -18,8 +19,6 @@ LOOK_EVERY_S = 0.5
 
 def up() -> int:
     """Start everything and watch over it until Ctrl-C or TERM; returns the exit status. Raises HumansyncError."""
-    from workers.cli import Terminated  # noqa: PLC0415 -- the command line imports this module
-
     try:
         with Embedded(load(), lasting=True, say=say) as deployment:
             _keep(deployment)

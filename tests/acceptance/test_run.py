@@ -258,7 +258,7 @@ def test_a_server_takes_the_place_of_what_is_embedded(place: Place, postgres_url
     assert {kind["kind"]: kind["state"] for kind in picture["kinds"]}["weights"] == "idle"
 
 
-def test_up_keeps_everything_fresh_until_ctrl_c(place: Place) -> None:
+def test_up_keeps_everything_fresh_until_it_is_told_to_stop(place: Place) -> None:
     process = place.start("up", HUMANSYNC_KINDS="weights,meals", HUMANSYNC_EVERY_S="2", HUMANSYNC_SETTLE_S="1")
     cursor = "SELECT max(before) FROM sync_windows WHERE kind = 'weights' AND state = 'done'"
     assert until(place.reading)
@@ -281,7 +281,7 @@ def test_up_keeps_everything_fresh_until_ctrl_c(place: Place) -> None:
     assert place.run("reset", "meals", "--to", "2d").returncode == 0
     assert document(place.run("sync", "meals", "--wait", "--json"))["ok"] is True
 
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "Flower    http://127.0.0.1:" in err

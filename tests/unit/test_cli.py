@@ -9,6 +9,7 @@ import pytest
 
 from humansync.errors import ConfigError, StoreUnavailable
 from workers import arguments, cli
+from workers.terminated import Terminated
 
 SLOW = ("celery", "kombu", "sqlalchemy", "redis", "rich", "pydantic", "requests", "alembic")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -80,7 +81,7 @@ def test_wrong_usage_is_one_sentence_and_status_2(
         (PermissionError(13, "Permission denied", "var"), 1, "humansync: Permission denied: var\n"),
         (KeyError("human-id-of-somebody"), 1, "humansync: this is a fault of humansync itself (KeyError at "),
         (KeyboardInterrupt(), 130, "\n"),
-        (cli.Terminated(15), 143, ""),
+        (Terminated(15), 143, ""),
     ],
 )
 def test_no_traceback_and_no_data_reach_the_user(
