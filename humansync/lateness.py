@@ -5,7 +5,7 @@ read. How far behind is what the overlap (`HUMANSYNC_OVERLAP_S`) has to reach ba
 next pass; what lies deeper waits for the daily sweep.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -80,7 +80,7 @@ class Lateness:
         return self.recent_s > overlap_s
 
 
-def summary(classes: Sequence[Late], now: datetime) -> Lateness | None:
+def summary(classes: Collection[Late], now: datetime) -> Lateness | None:
     """Return what one kind's classes say together; None where no record was late."""
     if not classes:
         return None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from humansync import errors, pages, plan, records, retry
+from humansync import errors, lateness, pages, plan, records, retry
 from humansync.api import Page
 from humansync.kinds import KINDS, Kind, Read
 from humansync.ledger import KindState, Purpose, State, WindowRow
@@ -145,12 +145,14 @@ def _plan(
 ) -> list[FollowUp]:
     now, api_now = parts.clock.now(), parts.api_now()
     reached: list[datetime | None] = []
+    planned_at: list[datetime | None] = []
 
     def decide(
         state: KindState, coverage: list[Window], active: list[tuple[Window, Purpose]], density: float | None
     ) -> plan.Planned:
         del density  # a window known to be dense is cut when its turn comes
         reached.append(plan.cursor(state, coverage))
+        planned_at.append(state.planned_at)
         if bounds is None:
             busy = [window for window, purpose in active if purpose is Purpose.LIVE]
             planned = plan.live(state, coverage, busy, parts.policy, api_now, step_s=step_s)
@@ -165,6 +167,7 @@ def _plan(
 
     rows = parts.store.plan(kind, decide, now)
     _catch_up(parts, kind, reached[-1])
+    _watch_lateness(parts, kind, planned_at[-1], now)
     log.info("planned", extra={"kind": kind, "windows": len(rows)})
     # The first window of a kind tells how dense the others are: they follow when it is done.
     first = rows[:1] if parts.density(kind) is None else rows
@@ -178,6 +181,16 @@ def _catch_up(parts: Parts, kind: str, reached: datetime | None) -> None:
             parts.shared.move_cursor(kind, reached)
     except errors.StateUnavailable as error:
         log.debug("cursor left to the next pass", extra={"kind": kind, "error": str(error)})
+
+
+def _watch_lateness(parts: Parts, kind: str, since: datetime | None, now: datetime) -> None:
+    """Warn once of records that came nearly later, or later, than the overlap reaches back."""
+    known = lateness.summary(parts.store.late().get(kind, ()), now)
+    if known is None or (since is not None and known.latest_at <= since):
+        return
+    if known.near(parts.policy.overlap_s):
+        facts = {"kind": kind, "late_s": round(known.recent_s), "overlap_s": parts.policy.overlap_s}
+        log.warning("records come about as late as HUMANSYNC_OVERLAP_S reaches back, or later", extra=facts)
 
 
 def follow_up(parts: Parts, row: WindowRow, delay_s: float = 0.0) -> FollowUp:
@@ -370,11 +383,11 @@ def _failed(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask, erro
             parts.store.disable(row.kind, str(error), now)
             return Outcome("disabled")
         if action is retry.Action.STOP:
-            _hold(parts, None, retry.THROTTLED_S)
+            hold(parts, None, retry.THROTTLED_S)
             parts.store.park_all(str(error), now=now, not_before=not_before)
             return Outcome("credentials refused")
         if action is retry.Action.WAIT:
-            _hold(parts, row.kind, decision.after_s)
+            hold(parts, row.kind, decision.after_s)
         parked = action is retry.Action.PARK
         walk = replace(row.walk, limit=max(1, ask.limit // 2)) if action is retry.Action.SHRINK else None
         fresh = parts.store.fail(
@@ -393,7 +406,7 @@ def _failed(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask, erro
     return Outcome(action.value, (follow_up(parts, fresh, decision.after_s),))
 
 
-def _hold(parts: Parts, kind: str | None, seconds: float) -> None:
+def hold(parts: Parts, kind: str | None, seconds: float) -> None:
     """Let a kind, or everything, wait on all hosts, and slow all of them down."""
     try:
         parts.shared.hold(kind, seconds)
