@@ -59,12 +59,28 @@ def folds(done: Iterable[Done]) -> list[Fold]:
     return found
 
 
+# Statements that each pass or page needs are built once: building one costs more than the query.
+_DONE = sa.select(
+    _COLUMNS.id, _COLUMNS.since, _COLUMNS.before, _COLUMNS.purpose, _COLUMNS.folded, _COLUMNS.done_at, *_SUMS
+).where(_COLUMNS.kind == sa.bindparam("kind"), _COLUMNS.state == State.DONE.value)
+_LATEST = (
+    sa.select(_COLUMNS.rows, _COLUMNS.since, _COLUMNS.before)
+    .where(
+        _COLUMNS.kind == sa.bindparam("kind"),
+        _COLUMNS.state == State.DONE.value,
+        _COLUMNS.folded.is_(sa.false()),
+    )
+    .order_by(_COLUMNS.done_at.desc())
+    .limit(RECENT)
+)
+_REMEMBERED = sa.select(sync_kinds.c.recent_rows, sync_kinds.c.recent_s).where(
+    sync_kinds.c.kind == sa.bindparam("kind")
+)
+
+
 def fold(connection: sa.Connection, kind: str) -> None:
     """Fold a kind's done rows. The caller holds the kind's row."""
-    query = sa.select(
-        _COLUMNS.id, _COLUMNS.since, _COLUMNS.before, _COLUMNS.purpose, _COLUMNS.folded, _COLUMNS.done_at, *_SUMS
-    ).where(_COLUMNS.kind == kind, _COLUMNS.state == State.DONE.value)
-    found = connection.execute(query).all()
+    found = connection.execute(_DONE, {"kind": kind}).all()
     changes = [
         each
         for purpose in Purpose
@@ -126,19 +142,8 @@ def density(connection: sa.Connection, kind: str) -> float | None:
     Empty windows count: a burst that was read second by second would else make every later window look
     dense, be cut into hundreds of empty ones, and never be contradicted by them.
     """
-    latest = (
-        sa.select(_COLUMNS.rows, _COLUMNS.since, _COLUMNS.before)
-        .where(
-            _COLUMNS.kind == kind,
-            _COLUMNS.state == State.DONE.value,
-            _COLUMNS.folded.is_(sa.false()),
-        )
-        .order_by(_COLUMNS.done_at.desc())
-        .limit(RECENT)
-    )
-    found = connection.execute(latest).all()
-    remembered = sa.select(sync_kinds.c.recent_rows, sync_kinds.c.recent_s).where(sync_kinds.c.kind == kind)
-    past = connection.execute(remembered).one_or_none()
+    found = connection.execute(_LATEST, {"kind": kind}).all()
+    past = connection.execute(_REMEMBERED, {"kind": kind}).one_or_none()
     kept = max(0.0, 1 - len(found) / RECENT) if past else 0.0
     rows = sum(row.rows for row in found) + (past.recent_rows * kept if past else 0.0)
     seconds = sum(Window(row.since, row.before).seconds for row in found) + (past.recent_s * kept if past else 0.0)

@@ -42,9 +42,13 @@ class Sums:
         return Sums(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
+_ONE = sa.select(*_STATE).where(_COLUMNS.kind == sa.bindparam("kind"))
+_LOCKED = _ONE.with_for_update()
+
+
 def one(connection: sa.Connection, kind: str) -> KindState:
     """Return a kind's state; a kind without a row has the state of a new one."""
-    found = connection.execute(sa.select(*_STATE).where(_COLUMNS.kind == kind)).one_or_none()
+    found = connection.execute(_ONE, {"kind": kind}).one_or_none()
     return KindState(kind) if found is None else KindState(*found)
 
 
@@ -55,11 +59,10 @@ def every(connection: sa.Connection) -> dict[str, KindState]:
 
 def locked(connection: sa.Connection, kind: str) -> KindState:
     """Return a kind's state and keep others from changing it until the transaction ends."""
-    query = sa.select(*_STATE).where(_COLUMNS.kind == kind).with_for_update()
-    found = connection.execute(query).one_or_none()
+    found = connection.execute(_LOCKED, {"kind": kind}).one_or_none()
     if found is None:
         ensure(connection, kind)
-        found = connection.execute(query).one()
+        found = connection.execute(_LOCKED, {"kind": kind}).one()
     return KindState(*found)
 
 

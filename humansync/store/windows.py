@@ -101,6 +101,32 @@ _BY_BOUNDS = (
     .order_by(sa.case((_COLUMNS.purpose == Purpose.LIVE.value, 0), else_=1), _COLUMNS.id)
     .limit(1)
 )
+_UNFINISHED_BOUNDS = sa.select(_COLUMNS.since, _COLUMNS.before, _COLUMNS.purpose).where(
+    _COLUMNS.kind == sa.bindparam("kind"), _COLUMNS.state.in_(UNFINISHED)
+)
+_DONE_BOUNDS = sa.select(_COLUMNS.since, _COLUMNS.before).where(
+    _COLUMNS.kind == sa.bindparam("kind"),
+    _COLUMNS.purpose == sa.bindparam("purpose"),
+    _COLUMNS.state == State.DONE.value,
+)
+_DUE = _COLUMNS.not_before <= sa.bindparam("now")
+_OWED = (
+    sa.select(*_ROW)
+    .select_from(sync_windows.outerjoin(sync_kinds, sync_kinds.c.kind == _COLUMNS.kind))
+    .where(
+        sa.or_(
+            sa.and_(
+                _COLUMNS.state.in_([state.value for state in ACTIVE]), sa.or_(_COLUMNS.not_before.is_(None), _DUE)
+            ),
+            sa.and_(_COLUMNS.state == State.FAILED.value, _DUE),
+        ),
+        _COLUMNS.touched_at < sa.bindparam("idle_since"),
+        sync_kinds.c.disabled.is_(None),
+        sa.func.coalesce(sync_kinds.c.paused, sa.false()).is_(sa.false()),
+    )
+    .order_by(_COLUMNS.touched_at, _COLUMNS.id)
+    .limit(sa.bindparam("most"))
+)
 _ON = (
     sa.select(_COLUMNS.since, _COLUMNS.before)
     .where(
@@ -129,17 +155,14 @@ def by_bounds(connection: sa.Connection, kind: str, window: Window) -> tuple[Win
 
 def unfinished(connection: sa.Connection, kind: str) -> list[tuple[Window, Purpose]]:
     """Return what is owed, walking or parked, of every purpose, by bounds."""
-    query = sa.select(_COLUMNS.since, _COLUMNS.before, _COLUMNS.purpose)
-    found = connection.execute(query.where(_COLUMNS.kind == kind, _COLUMNS.state.in_(UNFINISHED)))
+    found = connection.execute(_UNFINISHED_BOUNDS, {"kind": kind})
     return sorted((Window(since, before), Purpose(purpose)) for since, before, purpose in found)
 
 
 def coverage(connection: sa.Connection, kind: str, purpose: Purpose) -> list[Window]:
     """Return what is done, as sorted, disjoint, non-touching windows."""
-    query = sa.select(_COLUMNS.since, _COLUMNS.before).where(
-        _COLUMNS.kind == kind, _COLUMNS.purpose == purpose.value, _COLUMNS.state == State.DONE.value
-    )
-    return merge(Window(since, before) for since, before in connection.execute(query))
+    found = connection.execute(_DONE_BOUNDS, {"kind": kind, "purpose": purpose.value})
+    return merge(Window(since, before) for since, before in found)
 
 
 def coverage_from(connection: sa.Connection, kind: str, instant: datetime) -> datetime:
@@ -158,21 +181,8 @@ def coverage_from(connection: sa.Connection, kind: str, instant: datetime) -> da
 
 def owed(connection: sa.Connection, now: datetime, idle_since: datetime, limit: int) -> list[WindowRow]:
     """Return windows of kinds that are neither paused nor disabled, due and untouched since an instant; stalest first."""
-    due = sa.or_(_COLUMNS.not_before.is_(None), _COLUMNS.not_before <= now)
-    parked_and_due = sa.and_(_COLUMNS.state == State.FAILED.value, _COLUMNS.not_before <= now)
-    query = (
-        sa.select(*_ROW)
-        .select_from(sync_windows.outerjoin(sync_kinds, sync_kinds.c.kind == _COLUMNS.kind))
-        .where(
-            sa.or_(sa.and_(_COLUMNS.state.in_([state.value for state in ACTIVE]), due), parked_and_due),
-            _COLUMNS.touched_at < idle_since,
-            sync_kinds.c.disabled.is_(None),
-            sa.func.coalesce(sync_kinds.c.paused, sa.false()).is_(sa.false()),
-        )
-        .order_by(_COLUMNS.touched_at, _COLUMNS.id)
-        .limit(limit)
-    )
-    return [_window_row(found) for found in connection.execute(query)]
+    times = {"now": now, "idle_since": idle_since, "most": limit}
+    return [_window_row(found) for found in connection.execute(_OWED, times)]
 
 
 # --- writing --------------------------------------------------------------------------------------
