@@ -32,8 +32,8 @@ LIMIT = 500
 FILL = 0.9
 #: No server is known to give fewer records a page than this: a shorter page is the last one.
 SMALLEST_CAP = 20
-#: From this share of a page on, a short page may be a full one that a server filtered afterwards.
-NEARLY_FULL = 0.99
+#: A page short by this share of it, or by so few rows, may be a full one that a server filtered afterwards.
+FILTERED, FILTERED_ROWS = 0.01, 3
 #: A cut by the API's own total may make this many windows ...
 PARTS_BY_TOTAL = 2048
 #: ... and one by an estimate only so many ...
@@ -214,9 +214,20 @@ def _is_last(row: WindowRow, state: KindState, facts: Facts) -> bool:
         return True
     if (facts.total is not None and facts.total > reached) or facts.has_next:
         return False
-    if facts.received >= NEARLY_FULL * page_size(row, state):
+    if _nearly_full(facts.received, page_size(row, state)):
         return facts.total == reached
-    return facts.received < SMALLEST_CAP or facts.received < state.largest_page
+    return _too_short(facts.received, state)
+
+
+def _nearly_full(received: int, full: int) -> bool:
+    return received >= full - max(FILTERED_ROWS, FILTERED * full)
+
+
+def _too_short(received: int, state: KindState) -> bool:
+    """Whether so few records are no full page of this server's, not even one that it filtered."""
+    if received < SMALLEST_CAP:
+        return True
+    return received < state.largest_page and not _nearly_full(received, state.largest_page)
 
 
 def _unchanged(state: KindState, facts: Facts) -> bool:
@@ -277,20 +288,21 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     walk, page = row.walk, page_size(row, state)
     seen = set(walk.anchor)
     places = [i for i, identity in enumerate(facts.identities) if identity in seen]
+    part = Window(lower_bound(row), row.window.before)
+    divisible = kind.read is Read.WINDOWED and part.seconds > 1
     if not places and facts.received == walk.overlap == 0:
         return _complete(row, state, facts, kind, "one record, and nothing behind it")
-    if not places:
+    # Where the order is known to change, a missing anchor tells nothing: passes without news are the proof.
+    if not places and (divisible or not walk.unstable or not facts.received):
         return _step_back(row)
-    last = places[-1]
+    last = places[-1] if places else -1
     unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1])
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - 1 - last
-    part = Window(lower_bound(row), row.window.before)
-    divisible = kind.read is Read.WINDOWED and part.seconds > 1
     if unstable and divisible and facts.received <= walk.overlap:
         return _complete(row, state, facts, kind, "a short page, and no row behind it")
-    short = facts.received < page and (beyond == 0 or facts.received < max(SMALLEST_CAP, state.largest_page))
+    short = facts.received < page and (beyond == 0 or _too_short(facts.received, state))
     if short and not (unstable and divisible):
         return _end_of_walk(row, state, facts, kind)
     if divisible:

@@ -29,6 +29,8 @@ class ModelApi:
     with_total: bool = False
     with_link: bool = False
     wrong_total: int = 0
+    #: share of pages, of those that are not the last, that hold 1 to 3 rows fewer than they should
+    shortened: float = 0.0
     #: rows that change (leave every closed window) after each request
     departures: int = 0
     now: datetime = NOW
@@ -61,6 +63,8 @@ class ModelApi:
         chosen = [i for i, updated in self.rows.items() if self._selected(updated, ask.since, ask.before)]
         chosen.sort(key=self._key)
         size = min(ask.limit, self.cap)
+        if ask.offset + size < len(chosen) and self.chance.random() < self.shortened:
+            size = max(1, size - self.chance.randint(1, 3))
         page = chosen[ask.offset : ask.offset + size]
         facts = pages.Facts(
             len(page),
