@@ -112,8 +112,8 @@ def _worker(settings: Settings) -> dict[str, Any]:
         # containers are given, put the rest back. Idle workers too, for messages waiting for their ETA.
         "worker_soft_shutdown_timeout": 8.0,
         "worker_enable_soft_shutdown_on_idle": True,
-        # For Flower.
-        "worker_send_task_events": True,
+        # Three messages a task, for Flower alone: workers that it shall see are started with --task-events.
+        "worker_send_task_events": False,
         # config/logging.py has the say.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,

@@ -109,14 +109,16 @@ class Embedded:
             f"Starting {WORKERS} workers with {threads} threads each"
             f"{' and Redis' if self.redis is not None else ''}; database: {database(self._settings.database_url)}"
         )
-        for number in range(1, WORKERS + 1):
-            self.start(
-                f"worker-{number}",
-                celery(
-                    *("worker", "--pool", "threads", "--concurrency", threads, "--queues", "live,backfill"),
-                    *("--hostname", f"embedded{number}-{os.getpid()}@%h", "--without-mingle", "--without-gossip"),
-                ),
-            )
+        self.start(
+            "workers",
+            [
+                *(sys.executable, "-P", "-m", "workers.crew", str(WORKERS), "embedded", str(self.logs)),
+                *("--pool", "threads", "--concurrency", threads, "--queues", "live,backfill"),
+                *("--without-mingle", "--without-gossip"),
+                *(("--task-events",) if self._lasting else ()),
+            ],
+            listen=True,
+        )
 
     def ready(self) -> None:
         """Return when Redis and the API answer; workers wait for themselves. What is slow may come before this."""
@@ -125,10 +127,13 @@ class Embedded:
         if self.simulated:
             self._await_simulator()
 
-    def start(self, name: str, argv: list[str], env: dict[str, str] | None = None) -> None:
-        """Start a process that is kept alive as long as this deployment; its output goes to `var/log/<name>.log`."""
+    def start(self, name: str, argv: list[str], *, listen: bool = False) -> None:
+        """Start a process that is kept alive as long as this deployment; its output goes to `var/log/<name>.log`.
+
+        listen: each line that it prints is news for the user.
+        """
         log = self.logs / f"{name}.log"
-        self.children.start(Child(name, argv, {**os.environ, **(env or {})}, log, most_deaths=self._most_deaths))
+        self.children.start(Child(name, argv, dict(os.environ), log, listen=listen, most_deaths=self._most_deaths))
 
     def _start_simulator(self) -> None:
         # The port is chosen here so that the workers, which start slowly, need not wait for the simulator.

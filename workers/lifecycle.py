@@ -5,6 +5,7 @@ import socket
 import time
 
 from celery import signals
+from kombu.asynchronous import get_event_loop
 
 from config import logging as logs
 from config.settings import load
@@ -16,12 +17,16 @@ log = logging.getLogger(__name__)
 #: A worker says at most this often that a task went round.
 TICK_EVERY_S = 5.0
 
+#: A worker's loop sleeps until its next timer, seconds away, and a signal does not wake it: this one does.
+WAKE_EVERY_S = 0.2
+
 _ticked_at = 0.0
 
 
 def connect() -> None:
     """Register the handlers below; twice is once."""
     signals.setup_logging.connect(_logging, weak=False, dispatch_uid="humansync.logging")
+    signals.worker_ready.connect(_wake, weak=False, dispatch_uid="humansync.wake")
     signals.task_postrun.connect(_tick, weak=False, dispatch_uid="humansync.tick")
     signals.worker_shutdown.connect(_close, weak=False, dispatch_uid="humansync.close")
     signals.worker_process_shutdown.connect(_close, weak=False, dispatch_uid="humansync.close.child")
@@ -29,6 +34,13 @@ def connect() -> None:
 
 def _logging(**_: object) -> None:
     logs.configure(load())
+
+
+def _wake(**_: object) -> None:
+    """Let a worker that is asked to end notice it at once."""
+    loop = get_event_loop()
+    if loop is not None:
+        loop.call_repeatedly(WAKE_EVERY_S, int)
 
 
 def _tick(task: object = None, **_: object) -> None:

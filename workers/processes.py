@@ -68,6 +68,8 @@ class Child:
     argv: Sequence[str]
     env: Mapping[str, str]
     log: Path
+    #: what it prints is news for the user, a line each
+    listen: bool = False
     #: sent by the kernel when the parent dies
     death: signal.Signals = signal.SIGKILL
     #: deaths in a row after which we give up; None: never
@@ -77,8 +79,8 @@ class Child:
     started_at: float = field(default=0.0, init=False)
     start_at: float = field(default=0.0, init=False)
 
-    def start(self, stdout: int | None = None) -> subprocess.Popen[bytes]:
-        """Start the process; its output goes to the log, stdout elsewhere if asked (`subprocess.PIPE`)."""
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the process; its output goes to the log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -87,13 +89,21 @@ class Child:
                 self.argv,
                 env=dict(self.env),
                 stdin=subprocess.DEVNULL,
-                stdout=stdout if stdout is not None else log,
+                stdout=subprocess.PIPE if self.listen else log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=die_with_parent(os.getpid(), self.death),  # noqa: PLW1509 -- the parent has one thread
             )
+        if self.process.stdout is not None:
+            os.set_blocking(self.process.stdout.fileno(), False)
         self.started_at = time.monotonic()
         return self.process
+
+    def news(self) -> list[str]:
+        """Return what the process has printed since the last look, line by line."""
+        if self.process is None or self.process.stdout is None:
+            return []
+        return (self.process.stdout.read() or b"").decode(errors="replace").splitlines()
 
     def tend(self, now: float) -> str | None:
         """Start the process again when it is dead and its back-off is over; return what happened, if anything.
@@ -108,6 +118,8 @@ class Child:
         status = self.process.poll()
         if status is None:
             return None
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self.deaths = 1 if now - self.started_at > RECOVERED_AFTER_S else self.deaths + 1
         if self.most_deaths is not None and self.deaths >= self.most_deaths:
             said = last_line(self.log)
@@ -138,15 +150,16 @@ class Children:
     def __init__(self) -> None:
         self._all: list[Child] = []
 
-    def start(self, child: Child, stdout: int | None = None) -> subprocess.Popen[bytes]:
+    def start(self, child: Child) -> subprocess.Popen[bytes]:
         """Start a process and watch over it from now on."""
         self._all.append(child)
-        return child.start(stdout)
+        return child.start()
 
     def tend(self) -> list[str]:
         """Start dead processes again; return what happened, one sentence each. Raises ChildFailed."""
         now = time.monotonic()
-        return [event for child in self._all if (event := child.tend(now))]
+        heard = [line for child in self._all for line in child.news()]
+        return heard + [event for child in self._all if (event := child.tend(now))]
 
     def stop(self, grace_s: float) -> None:
         """Ask every process to end, and end those that have not after `grace_s`. Safe to call twice."""
@@ -161,4 +174,6 @@ class Children:
         finally:
             for child in self._all:
                 child.kill_group()
+                if child.process is not None and child.process.stdout is not None:
+                    child.process.stdout.close()
             self._all.clear()
