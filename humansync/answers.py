@@ -20,6 +20,9 @@ RETRY_AFTER_MAX_S = 3600.0
 #: What a gateway says of a request that it gave up on: as good as no answer.
 _TRANSIENT = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
+#: Said of `{}` and `null`, which may stand for an empty list, or for a mishap.
+HOLLOW = "an empty object or null in place of a list"
+
 _RELATION = re.compile(r"""(?i);\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))""")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]{1,40}/[A-Za-z0-9.+-]{1,40}")
 

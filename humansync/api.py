@@ -67,6 +67,8 @@ class Page:
     size_bytes: int
     #: from sending to the last byte
     elapsed_s: float
+    #: an empty object or null stood in place of the list
+    hollow: bool = False
 
 
 class Api:
@@ -126,7 +128,7 @@ class Api:
         elapsed_s = monotonic() - began
         records = answers.records(body, headers)
         if records is None:
-            _log.warning("an empty object or null in place of a list", extra={"kind": kind.name})
+            _log.warning(answers.HOLLOW, extra={"kind": kind.name})
         return Page(
             records=records or [],
             total=answers.count(headers.get("X-Total-Count")),
@@ -134,6 +136,7 @@ class Api:
             api_time=answers.http_date(headers.get("Date")),
             size_bytes=len(body),
             elapsed_s=elapsed_s,
+            hollow=records is None,
         )
 
     def close(self) -> None:

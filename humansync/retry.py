@@ -51,6 +51,11 @@ def backoff_s(attempts: int, random: float) -> float:
     return float(random * min(CAP_S, BASE_S * 2.0**attempts))
 
 
+def believed(*, again: bool, attempts: int) -> bool:
+    """Whether what an API says against expectation is taken at its word: said again, after enough attempts."""
+    return again and attempts + 1 >= REFUSALS
+
+
 def decide(error: errors.ApiError, *, attempts: int, limit: int, proven: bool, random: float) -> Decision:
     """Return what follows from an error after `attempts` earlier failures in a row.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from humansync import errors, lateness, pages, plan, records, retry
+from humansync import answers, errors, lateness, pages, plan, records, retry
 from humansync.api import Page
 from humansync.kinds import KINDS, Kind, Read
 from humansync.ledger import KindState, Purpose, State, WindowRow
@@ -267,6 +267,9 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
     density = parts.density(row.kind)
     try:
         page = fetch_page(parts, KINDS[row.kind], ask)
+        if page.hollow and not retry.believed(again=row.last_error == answers.HOLLOW, attempts=row.attempts):
+            # Some servers mean an empty list by it, others have slipped: no window is done by a slip.
+            raise errors.Unavailable(answers.HOLLOW, status=200)
         batch = records.parse(KINDS[row.kind], page.records)
         api_time = page.api_time or parts.api_now()
         facts = pages.Facts(batch.received, batch.identities, batch.updated, api_time, page.total, page.has_next)

@@ -3,7 +3,7 @@
 import pytest
 
 from humansync import errors
-from humansync.retry import ATTEMPTS, REFUSALS, Action, backoff_s, decide
+from humansync.retry import ATTEMPTS, REFUSALS, Action, backoff_s, believed, decide
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,13 @@ from humansync.retry import ATTEMPTS, REFUSALS, Action, backoff_s, decide
 )
 def test_each_error_leads_to_its_action(error: errors.ApiError, attempts: int, proven: bool, action: Action) -> None:
     assert decide(error, attempts=attempts, limit=500, proven=proven, random=0.5).action is action
+
+
+def test_an_unlikely_answer_is_believed_when_it_is_given_again_and_often_enough() -> None:
+    assert not believed(again=False, attempts=0)
+    assert not believed(again=False, attempts=5)  # five failures of another sort are no confirmation
+    assert not believed(again=True, attempts=REFUSALS - 2)
+    assert believed(again=True, attempts=REFUSALS - 1)
 
 
 def test_the_smallest_page_that_is_still_too_large_is_not_shrunk_for_ever() -> None:
