@@ -71,6 +71,10 @@ imports: $(VENV)/dev.stamp ## imports point one way
 browser: $(VENV)/browser.stamp ## look at Flower's pages in this machine's Chromium
 	@$(RUN) pytest -q -m browser $(ARGS)
 
+.PHONY: prove-servers
+prove-servers: $(VENV)/dev.stamp ## a first load from every kind of server that the API could be, many minutes; SEED=n
+	@$(RUN) pytest -q -n 2 --dist worksteal tests/acceptance/prove_servers.py $(ARGS)
+
 ##@ Work
 .PHONY: format
 format: $(VENV)/dev.stamp ## format the code and mend what can be mended by itself

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +59,7 @@ def api_process(*flags: str) -> Iterator[ApiProcess]:
     """Start a simulator on a free port; end it at the end."""
     command = [sys.executable, "-P", "-m", "humansync.simulator", "--port", "0", *flags]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=dies_with_parent
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=dies_with_parent()
     ) as process:
         try:
             assert process.stdout is not None
@@ -84,11 +84,11 @@ def stored(database_url: str, kind: str) -> dict[str, str]:
     return {str(identity(kind, record)): digest(record) for record in records}
 
 
-def differences(api: ApiProcess, database_url: str) -> dict[str, dict[str, int]]:
+def differences(api: ApiProcess, database_url: str, kinds: Iterable[str] = KINDS) -> dict[str, dict[str, int]]:
     """Return, for each kind that differs, how many records are missing, stale and extra."""
     found = {}
-    for name, kind in KINDS.items():
-        truth, rows = api.truth(name), stored(database_url, name)
+    for name in kinds:
+        kind, truth, rows = KINDS[name], api.truth(name), stored(database_url, name)
         counts = {
             "missing": len(truth.keys() - rows.keys()),
             "stale": sum(rows[each] != truth[each][1] for each in truth.keys() & rows.keys()),
