@@ -144,6 +144,8 @@ class Embedded:
             "HUMANAPI_CLIENT_ID": "simulator",
             "HUMANAPI_APP_KEY": "simulator",
         }
+        if "rate" not in self._settings.model_fields_set:  # the default is there to be kind to the real API
+            os.environ["HUMANSYNC_RATE"] = "0"
         self.say(f"No credentials are set: the bundled API simulator stands in, on {self.api_url}")
         history = ["--days", str(self._days)] if self._days > SIMULATOR_DAYS else []
         self.start("simulator", [sys.executable, "-P", "-m", "humansync.simulator", "--port", str(port), *history])
