@@ -148,7 +148,9 @@ def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | 
     if KINDS[row.kind].read is Read.WHOLE or row.walk != Walk() or not density:
         return None
     page, expected = page_size(row, state), density * row.window.seconds
-    if expected <= page or row.window.seconds < 2 * PILOT:
+    # What one cut cannot bring down to pages is asked first: cut upon cut without a look fills the ledger
+    # with windows that are empty, when a burst is taken for the density of a year.
+    if not page < expected <= PARTS_BY_ESTIMATE * FILL * page or row.window.seconds < 2 * PILOT:
         return None
     parts = split(row.window, _parts(expected, page, LIMIT))
     return Step(State.OWED, Walk(), "dense by experience", children=tuple(parts), requests=0)

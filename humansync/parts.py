@@ -74,6 +74,10 @@ class Shared(Protocol):
         """Move a kind's cursor, only forward."""
         ...
 
+    def set_cursor(self, kind: str, to: datetime) -> None:
+        """Set a kind's cursor, backward too."""
+        ...
+
     def unissued(self, window_ids: Sequence[int]) -> set[int]:
         """Return which of these windows have neither a message nor a worker."""
         ...

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from humansync import answers, errors, lateness, pages, plan, records, retry
 from humansync.api import Page
 from humansync.kinds import KINDS, Kind, Read
-from humansync.ledger import KindState, Purpose, State, WindowRow
-from humansync.parts import Parts
+from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
+from humansync.parts import Parts, Shared
 from humansync.state.shared import Admission
+from humansync.store import Store
 from humansync.windows import Window, format_instant
 
 log = logging.getLogger(__name__)
@@ -392,7 +393,12 @@ def _failed(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask, erro
         if action is retry.Action.WAIT:
             hold(parts, row.kind, decision.after_s)
         parked = action is retry.Action.PARK
-        walk = replace(row.walk, limit=max(1, ask.limit // 2)) if action is retry.Action.SHRINK else None
+        walk = None
+        if action is retry.Action.SHRINK:
+            walk = replace(row.walk, limit=max(1, ask.limit // 2))
+        elif parked and isinstance(error, errors.Uncertain):
+            # Its passes are used up: where it stands, every later try would end at once.
+            walk = Walk(lower=row.walk.lower, limit=row.walk.limit)
         fresh = parts.store.fail(
             row,
             error=str(error),
@@ -442,6 +448,15 @@ def rebuild_cursors(parts: Parts) -> None:
             reached = plan.cursor(state, parts.store.coverage(name))
             if reached is not None:
                 parts.shared.move_cursor(name, reached)
+
+
+def reset(store: Store, shared: Shared, kind: str, to: datetime) -> None:
+    """Set a kind's cursor back, never forward: what lies after `to` is owed again. Raises StateUnavailable."""
+    # Redis first: where it is away nothing has changed, and a cursor too low is mended by the next pass.
+    known = shared.cursor(kind)
+    if known is not None and to < known:
+        shared.set_cursor(kind, to)
+    store.reset(kind, to)
 
 
 def describe(window: Window) -> tuple[str, str]:

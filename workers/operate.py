@@ -88,11 +88,11 @@ def _set_paused(kinds: Sequence[str], *, paused: bool) -> int:
 
 def reset(kind: str, to: datetime) -> int:
     """Set a kind's cursor back; what lies after it is owed again."""
+    from humansync.sync import reset as set_back  # noqa: PLC0415 -- brings the whole engine along
+
     settings = deployment.settings()
     with deployment.store(settings) as store, deployment.shared(settings) as shared:
-        # Redis first: where it is away nothing has changed, and a cursor too low is mended by the next commit.
-        shared.set_cursor(kind, to)
-        store.reset(kind, to)
+        set_back(store, shared, kind, to)
     print(f"{kind} starts again from {format_instant(to)} with the next pass")
     return 0
 
