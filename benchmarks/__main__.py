@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)}; default: all"
     )
     line.add_argument("--records", type=_numbers, default=(), metavar="N,…", help="sizes instead of each scene's own")
-    line.add_argument("--repeat", type=int, default=3, metavar="N", help="runs of each contender (default: 3)")
+    line.add_argument("--repeat", type=int, metavar="N", help="runs of each contender instead of the scene's own")
     line.add_argument("--contenders", type=_names, default=(), metavar="NAME,…")
     line.add_argument("--shrink", type=int, default=1, metavar="N", help="divide every size by N: a quick look")
     line.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")

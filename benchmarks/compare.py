@@ -2,8 +2,10 @@
 
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks import meter
@@ -11,7 +13,7 @@ from benchmarks.job import Job, tables
 from benchmarks.rivals import RIVALS, Rival
 from benchmarks.stand import Simulator, Stand, stored
 
-#: to whom the others are compared
+#: contenders that are the ceiling: in each scene the fastest of them
 CEILING = "bare"
 OURS = "humansync"
 
@@ -51,7 +53,8 @@ class Scene:
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
-        ceiling, ours = self.median(CEILING), self.median(OURS)
+        bare = [self.median(name) or 0.0 for name in self.runs if name.startswith(CEILING)]
+        ceiling, ours = min(bare, default=None), self.median(OURS)
         medians = {name: self._medians(name, ceiling, ours) for name in self.runs}
         runs = {name: [asdict(run) for run in runs] for name, runs in self.runs.items()}
         return {"title": self.title, "facts": self.facts, "medians": medians, "figures": self.figures, "runs": runs}
@@ -67,14 +70,26 @@ class Scene:
         return medians
 
 
-def race(stand: Stand, simulator: Simulator, names: Sequence[str], repeat: int, scene: Scene, **job: Any) -> Scene:
+Place = Callable[[Sequence[str]], AbstractContextManager[str]]
+
+
+def race(
+    stand: Stand,
+    simulator: Simulator,
+    names: Sequence[str],
+    scene: Scene,
+    *,
+    repeat: int,
+    place: Place | None = None,
+    **job: Any,
+) -> Scene:
     """Let contenders bring all of the simulator's records into an empty database, in turn, `repeat` times."""
+    made = tables(simulator.kinds, lite=place is not None)
     for number in range(repeat):
         for name in _turn(names, number):
-            with stand.database(tables(simulator.kinds) if RIVALS[name].tables_made else ()) as url:
-                measured = first_load(
-                    stand, simulator, RIVALS[name], simulator.job(redis_url=stand.redis.url, **job).on(url)
-                )
+            with (place or stand.database)(made if RIVALS[name].tables_made else ()) as url:
+                told = simulator.job(redis_url=stand.redis.url, **job).on(url)
+                measured = first_load(stand, simulator, RIVALS[name], told)
             scene.runs.setdefault(name, []).append(measured)
             say(name, measured)
     scene.runs = {name: scene.runs[name] for name in names}
@@ -92,9 +107,9 @@ def first_load(stand: Stand, simulator: Simulator, rival: Rival, job: Job) -> Me
     return measured
 
 
-def once(stand: Stand, simulator: Simulator, rival: Rival, job: Job) -> Measured:
-    """Run a contender once."""
-    folder = stand.new_folder()
+def once(stand: Stand, simulator: Simulator, rival: Rival, job: Job, folder: Path | None = None) -> Measured:
+    """Run a contender once: in a folder of its own, or where it ran before."""
+    folder = folder or stand.new_folder()
     call = rival.call(job, folder)
     requests, database, api = simulator.requests(), stand.database_cpu_s(), _cpu(simulator)
     cost = meter.run(call.argv, env=call.env, cwd=folder, servers=lambda: stand.servers(simulator))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from humansync.kinds import KINDS, Field, Kind, Read, Type, columns
@@ -43,6 +43,11 @@ class Job:
     processes: int = 2
     #: of each process
     threads: int = 4
+    #: whether humansync is told that number too, or chooses its own
+    pinned: bool = False
+    #: humansync's settings: requests a second, and how close to now it reads
+    rate: float = 0.0
+    settle_s: int = 120
 
     def on(self, database_url: str) -> "Job":
         """Return the same job for another database."""
@@ -90,9 +95,10 @@ def _column(field: Field) -> dict[str, Any]:
     }
 
 
-def tables(kinds: tuple[str, ...]) -> list[str]:
+def tables(kinds: tuple[str, ...], *, lite: bool = False) -> list[str]:
     """Return the statements that make humansync's own tables of records, without its ledger."""
-    dialect, statements = postgresql.dialect(), []  # type: ignore[no-untyped-call]  # not typed by SQLAlchemy
+    dialect: sa.Dialect = (sqlite if lite else postgresql).dialect()
+    statements = []
     for name in kinds:
         table: sa.Table = KIND_TABLES[name]
         statements.append(str(CreateTable(table).compile(dialect=dialect)))

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.job import Job
@@ -49,7 +49,8 @@ def humansync_environment(job: Job, **more: str) -> dict[str, str]:
         "DATABASE_URL": job.database_url,
         "HUMANSYNC_KINDS": ",".join(job.kinds),
         "HUMANSYNC_SINCE": job.since.isoformat().replace("+00:00", "Z"),
-        "HUMANSYNC_RATE": "0",
+        "HUMANSYNC_RATE": str(job.rate),
+        "HUMANSYNC_SETTLE_S": str(job.settle_s),
     }
     return clean_environment(**{**base, **more})
 
@@ -62,7 +63,12 @@ def humansync(*words: str) -> list[str]:
 def _humansync_run(job: Job, folder: Path) -> Call:
     del folder
     since = job.since.isoformat().replace("+00:00", "Z")
-    return Call(humansync("run", "--since", since, "--json"), humansync_environment(job))
+    told = {"HUMANSYNC_CONCURRENCY": str(job.threads)} if job.pinned else {}
+    return Call(humansync("run", "--since", since, "--json"), humansync_environment(job, **told))
+
+
+def _humansync_unset(job: Job, folder: Path) -> Call:
+    return _humansync_run(replace(job, pinned=False), folder)
 
 
 def _bare(way: str) -> Callable[[Job, Path], Call]:
@@ -95,8 +101,10 @@ RIVALS: dict[str, Rival] = {
     each.name: each
     for each in (
         Rival("humansync", "humansync", _humansync_run),
+        Rival("humansync-unset", "humansync, its own concurrency", _humansync_unset),
         Rival("bare", "bare loop (JSONB)", _bare("jsonb"), tables_made=True),
         Rival("bare-copy", "bare loop (COPY)", _bare("copy"), tables_made=True),
+        Rival("bare-sqlite", "bare loop (SQLite)", _bare("sqlite"), tables_made=True),
         Rival("celery", "Celery script (threads)", _celery("threads"), tables_made=True),
         Rival("celery-prefork", "Celery script (prefork)", _celery("prefork"), tables_made=True),
         Rival("dlt", "dlt", _dlt("rows", "append"), schema="bench"),

@@ -1,13 +1,15 @@
 """What stands still while contenders come and go: the simulator, a durable PostgreSQL, a Redis."""
 
 import json
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,6 @@ import psycopg
 
 from benchmarks import meter
 from benchmarks.job import Job
-from humansync.kinds import KINDS
 from tests.servers import PostgresServer, RedisServer, dies_with_parent
 
 #: The load ends this long ago, so that no contender has to wait for a settle delay.
@@ -140,6 +141,17 @@ class Stand:
             self.settle()
             yield url
 
+    @contextmanager
+    def file(self, statements: Sequence[str] = ()) -> Iterator[str]:
+        """Make a SQLite file with these tables, yield its address, remove it."""
+        path = self.new_folder() / "benchmark.db"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            for statement in statements:
+                connection.execute(statement)
+        yield f"sqlite:///{path}"
+        shutil.rmtree(path.parent)
+
     def settle(self) -> None:
         """Let PostgreSQL write what it owes, so that the next measurement does not pay for the last one."""
         with psycopg.connect(self.postgres.url(), autocommit=True) as admin:
@@ -157,10 +169,12 @@ class Stand:
 
 def stored(url: str, kinds: Sequence[str], schema: str = "public") -> dict[str, int]:
     """Return how many records each kind's table holds."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            return {kind: file.execute(f'SELECT count(*) FROM "{kind}"').fetchone()[0] for kind in kinds}
     with psycopg.connect(url) as connection:
-        return {kind: _count(connection, f'"{schema}"."{kind}"') for kind in kinds if kind in KINDS}
-
-
-def _count(connection: "psycopg.Connection[Any]", table: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-    return int(row[0]) if row else 0
+        counts = {}
+        for kind in kinds:
+            row = connection.execute(f'SELECT count(*) FROM "{schema}"."{kind}"'.encode()).fetchone()
+            counts[kind] = int(row[0]) if row else 0
+        return counts

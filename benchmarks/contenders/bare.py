@@ -8,6 +8,7 @@ orjson, one JSONB parameter (or one COPY) and one durable transaction a page, ty
 import json
 import math
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -75,23 +76,22 @@ def work(job: dict[str, Any], steps: list[tuple[str, str]], way: str) -> None:
     api = urllib3.PoolManager(maxsize=threads, block=True, retries=False)
     headers = {"authorization": job["authorization"], "accept": "application/json"}
     kinds = {kind["name"]: kind for kind in job["kinds"]}
-    store = {"jsonb": jsonb, "copy": copy}[way]
+    store = {"jsonb": jsonb, "copy": copy, "sqlite": lite}[way]
     writers = {name: store(kind) for name, kind in kinds.items()}
-    # A full window's own count tells: the page is all of it.
-    connections: SimpleQueue[psycopg.Connection[Any]] = SimpleQueue()
+    connections: SimpleQueue[Any] = SimpleQueue()
     for _ in range(threads):
-        connections.put(psycopg.connect(job["database_url"]))
+        connections.put(opened(job["database_url"]))
 
     def bring(step: tuple[str, str]) -> None:
         name, query = step
         answer = api.request("GET", f"{job['users_url']}/{kinds[name]['path']}?{query}", headers=headers)
         records = orjson.loads(answer.data)
+        # the API's own count tells that the page is all of its window
         if answer.status != 200 or (kinds[name]["windowed"] and int(answer.headers["x-total-count"]) != len(records)):
             raise SystemExit(f"status {answer.status}, {len(records)} records of {answer.headers['x-total-count']}")
         connection = connections.get()
-        with connection.cursor() as cursor:
-            writers[name](cursor, records)
-            connection.commit()
+        writers[name](connection, records)
+        connection.commit()
         connections.put(connection)
 
     with ThreadPoolExecutor(threads) as pool:
@@ -148,8 +148,8 @@ def jsonb(kind: dict[str, Any]) -> Callable[[Any, list[Any]], None]:
     statement = f"{statement} {conflict(kind)}"
     row = row_of(kind, as_text=False)
 
-    def write(cursor: Any, records: list[Any]) -> None:
-        cursor.execute(statement, (orjson.dumps([row(record) for record in records]).decode(),), prepare=True)
+    def write(connection: Any, records: list[Any]) -> None:
+        connection.execute(statement, (orjson.dumps([row(record) for record in records]).decode(),), prepare=True)
 
     return write
 
@@ -163,14 +163,44 @@ def copy(kind: dict[str, Any]) -> Callable[[Any, list[Any]], None]:
     merge = f"{insert(kind)} SELECT {names}, payload, now(), now() FROM {page} {conflict(kind)}"
     row = row_of(kind, as_text=True)
 
-    def write(cursor: Any, records: list[Any]) -> None:
-        cursor.execute(make)
-        with cursor.copy(f"COPY {page} ({names}, payload) FROM STDIN") as stream:
+    def write(connection: Any, records: list[Any]) -> None:
+        connection.execute(make)
+        with connection.cursor() as cursor, cursor.copy(f"COPY {page} ({names}, payload) FROM STDIN") as stream:
             for record in records:
                 stream.write_row(row(record))
-        cursor.execute(merge, prepare=True)
+        connection.execute(merge, prepare=True)
 
     return write
+
+
+def lite(kind: dict[str, Any]) -> Callable[[Any, list[Any]], None]:
+    """Return a writer for SQLite: the driver's executemany; instants as humansync stores them."""
+    values = ", ".join("?" * (len(kind["columns"]) + 1))
+    now = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+    statement = f"{insert(kind)} VALUES ({values}, {now}, {now}) {conflict(kind)}"
+    row = row_of(kind, as_text=True)
+    instants = [place for place, column in enumerate(kind["columns"]) if column["type"] == "timestamptz"]
+
+    def write(connection: Any, records: list[Any]) -> None:
+        rows = [row(record) for record in records]
+        for cells in rows:
+            for place in instants:
+                if text := cells[place]:
+                    cells[place] = f"{text[:10]} {text[11:23]}000"
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(statement, rows)
+
+    return write
+
+
+def opened(url: str) -> Any:
+    if not url.startswith("sqlite"):
+        return psycopg.connect(url)
+    path = url.removeprefix("sqlite:///")
+    connection = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
 
 
 if __name__ == "__main__":
