@@ -41,6 +41,9 @@ PARTS_BY_ESTIMATE = 128
 #: ... but this many where it asks for more: then a burst, which the estimate spreads over the whole
 #: window, does not scatter requests over empty time.
 PARTS_OF_BURST = 16
+#: A cut without a look makes at most this many; for more, a look costs next to nothing. Where a burst is
+#: taken for the density of a day, cuts upon such cuts would fill the ledger with empty windows.
+PARTS_UNSEEN = 48
 #: A pilot is this part of its window; a pilot that is full itself is halved.
 PILOT = 8
 #: From this many parts on, a cut allows for the error of the sample it is estimated from.
@@ -148,9 +151,7 @@ def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | 
     if KINDS[row.kind].read is Read.WHOLE or row.walk != Walk() or not density:
         return None
     page, expected = page_size(row, state), density * row.window.seconds
-    # What one cut cannot bring down to pages is asked first: cut upon cut without a look fills the ledger
-    # with windows that are empty, when a burst is taken for the density of a year.
-    if not page < expected <= PARTS_BY_ESTIMATE * FILL * page or row.window.seconds < 2 * PILOT:
+    if not page < expected <= PARTS_UNSEEN * FILL * page or row.window.seconds < 2 * PILOT:
         return None
     parts = split(row.window, _parts(expected, page, LIMIT))
     return Step(State.OWED, Walk(), "dense by experience", children=tuple(parts), requests=0)
