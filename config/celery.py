@@ -47,6 +47,8 @@ def _broker(redis_url: str) -> dict[str, Any]:
             "retry_on_timeout": True,
             # Also drops a blocked read whose answer is overdue: a worker that lives but hears nothing.
             "health_check_interval": 25,
+            # Longest blocking read: a worker that is asked to end waits for it to return. Default 1 s.
+            "polling_interval": 0.25,
             # Acknowledgements of many threads at once failed at the default of 10. Opened as needed.
             "max_connections": 200,
         },
