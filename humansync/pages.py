@@ -300,10 +300,12 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         return _step_back(row)
     last = places[-1] if places else -1
     unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1])
+    stepped_back = walk.misses > 0
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - 1 - last
-    if unstable and divisible and facts.received <= walk.overlap:
+    # A walk that stepped back has no such measure: its page may be full and still end before the overlap does.
+    if unstable and divisible and facts.received <= walk.overlap and not stepped_back:
         return _complete(row, state, facts, kind, "a short page, and no row behind it")
     short = facts.received < page and (beyond == 0 or _too_short(facts.received, state))
     if short and not (unstable and divisible):

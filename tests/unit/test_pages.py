@@ -4,7 +4,7 @@ import math
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from humansync import pages
@@ -36,6 +36,20 @@ def missing(api: ModelApi, stored: dict[str, object], window: Window) -> list[st
     wrong_total=st.sampled_from([0, 0, 7, -3, 400, -400]),
     departures=st.sampled_from([0, 0, 1, 3]),
     shortened=st.sampled_from([0.0, 0.0, 0.2]),
+)
+@example(  # a capped page after a step back was taken for the end
+    count=1115,
+    seed=500,
+    order="shuffled",
+    since_inclusive=False,
+    before_inclusive=False,
+    truncates=False,
+    cap=50,
+    with_total=False,
+    with_link=False,
+    wrong_total=0,
+    departures=0,
+    shortened=0.0,
 )
 def test_no_row_that_stays_is_ever_missed(count: int, seed: int, departures: int, **switches: object) -> None:
     api = ModelApi(spread(count, MONTH, seed), seed=seed, departures=departures, **switches)  # type: ignore[arg-type] # drawn by name
