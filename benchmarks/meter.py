@@ -20,6 +20,16 @@ MOST_S = 900.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PR_SET_CHILD_SUBREAPER = 36
 _PROC = Path("/proc")
+#: what a process is called, by a part of its command line
+_NAMES = (
+    ("redis_guard", "redis guard"),
+    ("workers.crew", "worker"),
+    ("celery", "worker"),
+    ("workers.cli", "command"),
+    ("valkey", "redis"),
+    ("redis-server", "redis"),
+    ("contenders", "contender"),
+)
 
 
 @dataclass(slots=True)
@@ -194,14 +204,5 @@ def _name(pid: int) -> str:
     except OSError:
         return "?"
     line = " ".join(words)
-    for mark, name in (
-        ("worker", "worker"),
-        ("beat", "beat"),
-        ("redis_guard", "guard"),
-        ("valkey", "redis"),
-        ("redis-server", "redis"),
-        ("humansync", "humansync"),
-    ):
-        if mark in line:
-            return name
-    return Path(words[0]).name or "?"
+    known = (name for mark, name in _NAMES if mark in line)
+    return next(known, Path(words[0]).name or "?")

@@ -37,7 +37,8 @@ class Rival:
 def clean_environment(**more: str) -> dict[str, str]:
     """Return this process's environment without what would steer a contender, and with `more`."""
     steering = ("HUMANSYNC_", "HUMANAPI_", "DATABASE_URL", "REDIS_URL", "CELERY_", "DLT_", "DESTINATION__", "PYTHON")
-    return {name: value for name, value in os.environ.items() if not name.startswith(steering)} | more
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
+    return {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")} | more
 
 
 def humansync_environment(job: Job, **more: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from benchmarks.compare import Scene
-from benchmarks.parts import again, crash, races, rate, scale
+from benchmarks.parts import again, crash, hosts, races, rate, scale
 from benchmarks.parts.options import Options
 from benchmarks.stand import Stand
 
@@ -21,6 +21,7 @@ PARTS: dict[str, Part] = {
     "crash": crash.crash,
     "scale": scale.scale,
     "processes": scale.processes,
+    "hosts": hosts.hosts,
 }
 
 __all__ = ["PARTS", "Options", "Part"]

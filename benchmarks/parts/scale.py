@@ -1,7 +1,6 @@
 """More records, more worker processes."""
 
 from collections.abc import Iterator
-
 from itertools import pairwise
 
 from benchmarks.compare import Scene, first_load, say
