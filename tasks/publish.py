@@ -1,7 +1,9 @@
 """Put steps on the queues. A message may be lost or doubled: the ledger knows what is owed."""
 
 import logging
+import math
 from collections.abc import Sequence
+from itertools import groupby
 
 from celery import current_app
 from kombu import Producer
@@ -16,6 +18,9 @@ log = logging.getLogger(__name__)
 #: A longer wait is left to the ledger's `not_before` and the sweep: a message with an ETA sits
 #: unacknowledged in one worker's memory.
 LONGEST_COUNTDOWN_S = 60.0
+#: A message is believed to wait on its queue for so long. The live queue is soon through, or a few doubles do no harm;
+#: history may really wait, and its markers end with its queue.
+WAITS_S = {Queue.LIVE: 30, Queue.BACKFILL: 600}
 
 
 def follow_ups(steps: Sequence[sync.FollowUp], shared: Shared) -> None:
@@ -25,7 +30,9 @@ def follow_ups(steps: Sequence[sync.FollowUp], shared: Shared) -> None:
         return
     try:
         # Marked first: a marker without a message costs a wait, a message without one a duplicate.
-        shared.mark_issued([step.window_id for step in due])
+        for (queue, delay_s), some in groupby(due, lambda step: (_queue(step), step.delay_s)):
+            ttl_s = math.ceil(WAITS_S[queue] + delay_s)
+            shared.mark_issued([step.window_id for step in some], ttl_s, queue=queue.value, delay_s=delay_s)
         with current_app.producer_or_acquire() as producer:
             for step in due:
                 _send(step, producer)
@@ -33,8 +40,11 @@ def follow_ups(steps: Sequence[sync.FollowUp], shared: Shared) -> None:
         log.warning("not sent, left to the sweep", extra={"steps": len(due), "error": type(error).__name__})
 
 
+def _queue(step: sync.FollowUp) -> Queue:
+    return Queue.LIVE if step.live else Queue.BACKFILL
+
+
 def _send(step: sync.FollowUp, producer: Producer) -> None:
-    queue = Queue.LIVE if step.live else Queue.BACKFILL
     since, before = sync.describe(step.window)
     row = {"window_id": step.window_id, "epoch": step.epoch}
     current_app.send_task(
@@ -43,7 +53,7 @@ def _send(step: sync.FollowUp, producer: Producer) -> None:
         kwargs=row,
         # Window and epoch name the step: a doubled message is seen as such in Flower.
         task_id=f"{step.kind}-{step.window_id}-{step.epoch}",
-        queue=queue.value,
+        queue=_queue(step).value,
         countdown=step.delay_s or None,
         producer=producer,
         ignore_result=True,

@@ -3,7 +3,7 @@
 | key | type | expiry | meaning |
 |---|---|---|---|
 | `humansync:lease:<window id>` | string | the lease | token of the worker that reads this window now |
-| `humansync:issued:<window id>` | string | 10 min | a message for this window is on a queue |
+| `humansync:issued:<window id>` | string | 10 min | a message for this window is on a queue: which, and the rest of its life, in ms, below which it counts only while that queue holds anything |
 | `humansync:lock:<kind>` | string | the lease | token of the planner at work on this kind |
 | `humansync:cursors` | hash | none | kind -> end of the gapless covered prefix, µs since 1970 |
 | `humansync:holds` | hash | 1 day | kind, or `*` for all -> nobody sends before, µs since 1970 |

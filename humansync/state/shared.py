@@ -1,6 +1,7 @@
 """What all hosts share: one round trip each, Redis's own clock, and one error when Redis is away."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,11 @@ RECOVERY_PER_S = 0.01
 SLOW_DOWN_EVERY_S = 2.0
 #: After Redis did not answer, this long passes before it is asked again: a dead address costs seconds a try.
 AWAY_S = 3.0
+
+#: A message is waited for so long where its queue is too long to tell whether it is still there.
+ISSUED_S = 600
+#: Between leaving a queue and showing as a lease a message takes moments.
+TAKEN_S = 5.0
 
 _TIMEOUT_S = 5.0
 _CONNECTIONS_MAX = 1024
@@ -148,23 +154,40 @@ class Shared:
         with self._redis():
             self._finish([keys.CURSORS, keys.lease(window_id)], [kind or "", moved, token])
 
-    def mark_issued(self, window_ids: Sequence[int], ttl_s: int = 600) -> None:
-        """Note that a message for each of these windows is on a queue."""
+    def mark_issued(
+        self, window_ids: Sequence[int], ttl_s: int = ISSUED_S, *, queue: str = "", delay_s: float = 0.0
+    ) -> None:
+        """Note that a message for each of these windows is on a queue.
+
+        queue: which, as Redis names it; the marker counts for nothing once that queue is empty, unless the message
+        was taken from it to be looked at in `delay_s`. Where it is not named the marker lasts as long as it may.
+        """
+        keeps_ms = _ms(max(1.0, ttl_s - delay_s - TAKEN_S))
         with self._redis() as client:
             pipeline = client.pipeline(transaction=False)
             for window_id in window_ids:
-                pipeline.set(keys.issued(window_id), "1", ex=ttl_s)
+                pipeline.set(keys.issued(window_id), f"{queue}:{keeps_ms}", ex=ttl_s)
             pipeline.execute()
 
     def unissued(self, window_ids: Sequence[int]) -> set[int]:
         """Return which of these windows have neither a message on a queue nor a worker."""
         if not window_ids:
             return set()
-        names = [name(window_id) for window_id in window_ids for name in (keys.issued, keys.lease)]
         with self._redis() as client:
-            found = client.mget(names)
-        pairs = zip(window_ids, found[::2], found[1::2], strict=True)
-        return {window_id for window_id, issued, lease in pairs if issued is None and lease is None}
+            pipeline = client.pipeline(transaction=False)
+            pipeline.mget([keys.lease(window_id) for window_id in window_ids])
+            pipeline.mget([keys.issued(window_id) for window_id in window_ids])
+            for window_id in window_ids:
+                pipeline.pttl(keys.issued(window_id))
+            leases, markers, *left_ms = pipeline.execute()
+            queues = {marker.partition(":")[0] for marker in markers if marker} - {""}
+            empty = {queue for queue in queues if not client.llen(queue)}
+        facts = zip(window_ids, leases, markers, left_ms, strict=True)
+        return {
+            window_id
+            for window_id, lease, marker, left in facts
+            if lease is None and (marker is None or _void(marker, left, empty))
+        }
 
     def lock(self, kind: str, token: str, lease_s: float) -> bool:
         """Take a kind's planner lock; False where anybody has it."""
@@ -234,6 +257,15 @@ class Shared:
             raise StateUnavailable(f"Redis at {self._address} cannot be reached: {redact(str(error))}") from error
         except redis.RedisError as error:
             raise StateUnavailable(f"Redis at {self._address} refuses: {redact(str(error))}") from error
+
+
+def _void(marker: str, left_ms: int, empty: AbstractSet[str]) -> bool:
+    """Whether a marker speaks of a message that was taken from its queue and never became a lease.
+
+    Its worker was killed, or dropped the message: neither puts it back for ten minutes.
+    """
+    queue, _, keeps_ms = marker.partition(":")
+    return queue in empty and left_ms < int(keeps_ms)
 
 
 def _us(seconds: float) -> int:

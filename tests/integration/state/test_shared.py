@@ -78,6 +78,24 @@ def test_the_marker_goes_with_the_message_that_was_received(shared: Shared, redi
         assert 590 < client.ttl(keys.issued(2)) <= 600
 
 
+def test_a_marker_counts_for_nothing_once_its_queue_is_empty(shared: Shared, redis_url: str) -> None:
+    """Drop `_void` and what a killed worker had taken waits for ten minutes here."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.rpush("live", "a message")
+        shared.mark_issued([1], queue="live")
+        shared.mark_issued([2], queue="backfill")
+        shared.mark_issued([3], queue="backfill", delay_s=60)
+        shared.mark_issued([4])
+        assert shared.unissued([1, 2, 3, 4]) == set()  # a message that has just left its queue is about to be read
+        for window_id in (1, 2, 3, 4):
+            client.pexpire(keys.issued(window_id), 590_000)  # ten seconds pass
+        assert shared.unissued([1, 2, 3, 4]) == {2}
+        client.delete("live")
+        assert shared.unissued([1, 2, 3, 4]) == {1, 2}
+        client.pexpire(keys.issued(3), 530_000)
+        assert shared.unissued([3, 4]) == {3}
+
+
 def test_who_is_told_to_wait_keeps_the_marker_and_leaves_no_lease(opened: Open) -> None:
     shared = opened(rate_per_s=1)
     shared.slot("weights", "live", 3)
