@@ -163,7 +163,7 @@ def _plan(
             if state.paused or bounds[0] >= end:
                 planned = plan.Planned()
             else:
-                planned = plan.backfill(Window(bounds[0], end), busy, parts.policy, api_now)
+                planned = plan.backfill(Window.around(bounds[0], end), busy, parts.policy, api_now)
         return replace(planned, changes={**planned.changes, "planned_at": now}, requests=spent)
 
     rows = parts.store.plan(kind, decide, now)

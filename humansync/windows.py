@@ -34,6 +34,11 @@ class Window:
         """Return the window of two ISO 8601 instants; ValueError if they make none."""
         return cls(parse_instant(since), parse_instant(before))
 
+    @classmethod
+    def around(cls, since: datetime, before: datetime) -> "Window":
+        """Return the smallest window that holds all instants from `since` to `before`; ValueError where there are none."""
+        return cls(floor_second(since), floor_second(before + SECOND - timedelta(microseconds=1)))
+
     @property
     def seconds(self) -> int:
         """Width in whole seconds, at least 1."""

@@ -77,3 +77,11 @@ def test_a_window_refuses_naive_empty_and_fractional_bounds() -> None:
         Window(EPOCH, EPOCH)
     with pytest.raises(ValueError, match="whole seconds"):
         Window(EPOCH, EPOCH + timedelta(milliseconds=1500))
+
+
+def test_instants_between_seconds_are_held_by_the_window_around_them() -> None:
+    half = timedelta(milliseconds=500)
+    assert Window.around(at(3) + half, at(7) + half) == win(3, 8)
+    assert Window.around(at(3), at(7)) == win(3, 7)
+    with pytest.raises(ValueError, match="not empty"):
+        Window.around(at(7), at(3))
