@@ -107,6 +107,8 @@ class FaultProxy:
             await to_client.wait_closed()
         except OSError:
             _reset_on_close(to_client)  # the other side is gone: what its peer would see without a proxy
+        except asyncio.CancelledError:
+            pass  # the proxy ends; asyncio would report it as a fault of ours
         finally:
             for writer in writers:
                 self._open.discard(writer)
@@ -131,5 +133,5 @@ class FaultProxy:
 
 def _reset_on_close(writer: asyncio.StreamWriter) -> None:
     connection = writer.get_extra_info("socket")
-    if connection is not None:
+    if connection is not None and connection.fileno() >= 0:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
