@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from benchmarks.compare import Scene
-from benchmarks.parts import again, crash, hosts, races, rate, scale
+from benchmarks.parts import again, crash, hosts, profile, races, rate, scale
 from benchmarks.parts.options import Options
 from benchmarks.stand import Stand
 
@@ -22,6 +22,7 @@ PARTS: dict[str, Part] = {
     "scale": scale.scale,
     "processes": scale.processes,
     "hosts": hosts.hosts,
+    "profile": profile.profile,
 }
 
 __all__ = ["PARTS", "Options", "Part"]
