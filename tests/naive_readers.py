@@ -32,7 +32,7 @@ CAP = 100
 
 @dataclass(slots=True)
 class Model(ModelApi):
-    """The model of the API, with the order of its rows looked up once."""
+    """The model of the API in an order that never changes. What changes depends on the seed and the request alone."""
 
     places: dict[str, float] = field(default_factory=dict)
 
@@ -40,6 +40,12 @@ class Model(ModelApi):
         if identity not in self.places:
             self.places[identity] = random.Random(f"{self.seed}:{identity}").random()
         return self.places[identity], identity
+
+    def leave(self, count: int) -> None:
+        """Let `count` random rows change now."""
+        chance = random.Random(f"{self.seed}/{self.requests}")
+        for identity in chance.sample(sorted(self.rows), min(count, len(self.rows))):
+            self.rows[identity] = self.now
 
 
 def _ask(offset: int) -> Ask:
@@ -62,7 +68,7 @@ def planned_offsets(api: ModelApi) -> set[str]:
     first = api.ask(_ask(0))
     found = set(first.identities)
     offsets = list(range(LIMIT, first.total or 0, LIMIT))
-    api.chance.shuffle(offsets)
+    random.Random(api.seed).shuffle(offsets)
     for offset in offsets:
         found.update(api.ask(_ask(offset)).identities)
     return found
