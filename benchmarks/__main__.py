@@ -6,54 +6,84 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from benchmarks import meter
+from benchmarks import machine, meter, report
 from benchmarks.compare import BenchmarkFailed
 from benchmarks.parts import PARTS, Options
+from benchmarks.rivals import RIVALS
 from benchmarks.stand import Stand
 
 RESULTS = Path("var/bench")
+#: what `make bench` measures: all but where the time goes
+USUAL = [part for part in PARTS if part != "profile"]
+#: the part that measures nothing
+REPORT = "report"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the parts named and return the exit status."""
     line = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parts = [*PARTS, REPORT]
     line.add_argument(
-        "parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)}; default: all"
+        "parts", nargs="*", choices=[*parts, []], metavar="PART", help=f"{', '.join(parts)}; default: all"
     )
     line.add_argument("--records", type=_numbers, default=(), metavar="N,…", help="sizes instead of each scene's own")
     line.add_argument("--repeat", type=int, metavar="N", help="runs of each contender instead of the scene's own")
-    line.add_argument("--contenders", type=_names, default=(), metavar="NAME,…")
+    line.add_argument("--contenders", type=_names, default=(), metavar="NAME,…", help=f"of {', '.join(RIVALS)}")
     line.add_argument("--shrink", type=int, default=1, metavar="N", help="divide every size by N: a quick look")
-    line.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
+    line.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="default: %(default)s")
     said = line.parse_args(argv)
-    options = Options(said.records, said.repeat, said.contenders, said.shrink)
+    if unknown := set(said.contenders) - RIVALS.keys():
+        line.error(f"there is no contender {', '.join(sorted(unknown))}")
+    measured = _measure([part for part in said.parts or USUAL if part != REPORT], _options(said), said.results)
+    if REPORT in said.parts:
+        report.write(said.results)
+    return 0 if measured else 1
+
+
+def _options(said: argparse.Namespace) -> Options:
+    return Options(said.records, said.repeat, said.contenders, said.shrink)
+
+
+def _measure(names: Sequence[str], options: Options, folder: Path) -> bool:
+    """Measure parts one after another; return whether all came to their end."""
+    if not names:
+        return True
     meter.adopt_orphans()
-    try:
-        with Stand() as stand:
-            for name in said.parts or PARTS:
-                _run(name, stand, options, said.results)
-    except BenchmarkFailed as failed:
-        sys.stderr.write(f"benchmark failed: {failed}\n")
-        return 1
-    return 0
+    failed = False
+    with Stand() as stand:
+        for name in names:
+            try:
+                _part(name, stand, options, folder)
+            except BenchmarkFailed as error:
+                sys.stderr.write(f"{name} failed: {error}\n")
+                failed = True
+    return not failed
 
 
-def _run(name: str, stand: Stand, options: Options, folder: Path) -> None:
+def _part(name: str, stand: Stand, options: Options, folder: Path) -> None:
     sys.stderr.write(f"{name}: {PARTS[name].__doc__}\n")
-    scenes = [scene.document() for scene in PARTS[name](stand, options)]
+    busy, scenes = machine.load(), []
+    for scene in PARTS[name](stand, options):
+        scenes.append(scene.document())
+        _show(scenes[-1])
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"part": name, "measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "scenes": scenes}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    document = {"part": name, "measured_at": now, "machine": machine.words(), "load_before": busy, "scenes": scenes}
     (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    for scene in scenes:
-        print(f"\n{scene['title']}")
-        for each in scene["medians"].values():
-            print(
-                f"  {each['label']:26} {each['seconds']:8.2f} s  {each['of_ceiling'] or 0:6.2f} x ceiling  "
-                f"{each['of_humansync'] or 0:6.2f} x humansync  CPU {each['cpu_s']:6.2f} s  {each['peak_mib']:6.0f} MiB"
-            )
-        for what, value in scene["figures"].items():
-            print(f"  {what}: {value}")
+
+
+def _show(scene: dict[str, Any]) -> None:
+    print(f"\n{scene['title']}")
+    for each in scene["medians"].values():
+        ceiling = f"{each['of_ceiling']:5.2f} x ceiling" if each["of_ceiling"] else ""
+        ours = f"{each['of_humansync']:5.2f} x humansync" if each["of_humansync"] else ""
+        cost = f"CPU {each['cpu_s']:6.2f} s  {each['peak_mib']:6.0f} MiB  {each['requests']:6.0f} requests"
+        print(f"  {each['label']:30} {each['seconds']:8.2f} s  {ceiling:15} {ours:17} {cost}")
+    for what, value in scene["figures"].items():
+        print(f"  {what}: {value}")
+    sys.stdout.flush()
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -40,6 +40,8 @@ class Measured:
 class Scene:
     """What was measured in one scene."""
 
+    #: by which the report finds it
+    key: str
     title: str
     facts: dict[str, Any]
     runs: dict[str, list[Measured]] = field(default_factory=dict)
@@ -57,7 +59,14 @@ class Scene:
         ceiling, ours = min(bare, default=None), self.median(OURS)
         medians = {name: self._medians(name, ceiling, ours) for name in self.runs}
         runs = {name: [asdict(run) for run in runs] for name, runs in self.runs.items()}
-        return {"title": self.title, "facts": self.facts, "medians": medians, "figures": self.figures, "runs": runs}
+        return {
+            "key": self.key,
+            "title": self.title,
+            "facts": self.facts,
+            "medians": medians,
+            "figures": self.figures,
+            "runs": runs,
+        }
 
     def _medians(self, name: str, ceiling: float | None, ours: float | None) -> dict[str, Any]:
         whats = ("seconds", "cpu_s", "database_cpu_s", "api_cpu_s", "peak_mib", "requests", "records")

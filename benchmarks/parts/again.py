@@ -19,9 +19,9 @@ def nothing_new(stand: Stand, options: Options) -> Iterator[Scene]:
     for records in options.sizes(1_000):
         facts = {"records": records * len(KINDS), "kinds": len(KINDS), "database": "PostgreSQL"}
         with Simulator(records, 30.0, kinds=tuple(KINDS)) as simulator:
-            scene = Scene(f"nothing new, 16 kinds x {records:,} records known", facts)
+            scene = Scene("again", f"nothing new, 16 kinds x {records:,} records known", facts)
             yield _again(stand, simulator, options, scene)
-            scene = Scene("nothing new, 16 kinds, on a standing deployment (`sync --wait`)", facts)
+            scene = Scene("standing", "nothing new, 16 kinds, on a standing deployment (`sync --wait`)", facts)
             yield _standing(stand, simulator, options, scene)
 
 
@@ -47,7 +47,7 @@ def _standing(stand: Stand, simulator: Simulator, options: Options, scene: Scene
         job = simulator.job(redis_url=stand.redis.url).on(url)
         with Deployment(stand, job, procfile_workers()) as deployment:
             deployment.sync(simulator)
-            for _ in range(options.times(3) + 2):
+            for _ in range(options.times(5)):
                 measured = deployment.sync(simulator)
                 scene.runs.setdefault("humansync", []).append(measured)
                 say("sync --wait", measured)
@@ -70,7 +70,9 @@ def changes(stand: Stand, options: Options) -> Iterator[Scene]:
                 measured.records = int(simulator.stats()["rows"]) - rows
                 runs.append(measured)
                 say("humansync", measured)
-            yield Scene(f"{CHANGED} of {records:,} records changed", facts, {"humansync": runs}, _figures(runs))
+            yield Scene(
+                "changes", f"{CHANGED} of {records:,} records changed", facts, {"humansync": runs}, _figures(runs)
+            )
 
 
 def _figures(runs: list[Measured]) -> dict[str, float]:

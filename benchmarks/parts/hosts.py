@@ -36,7 +36,7 @@ class ReachablePostgres(DurablePostgres):
 def hosts(stand: Stand, options: Options) -> Iterator[Scene]:
     """One host and two, at 150 ms; then both under one rate limit. Where network namespaces can be made."""
     if missing := _missing():
-        yield Scene(f"two hosts: not measured here, {missing}", {})
+        yield Scene("hosts", f"two hosts: not measured here, {missing}", {})
         return
     with ExitStack() as stack:
         names = stack.enter_context(_network())
@@ -53,7 +53,7 @@ def hosts(stand: Stand, options: Options) -> Iterator[Scene]:
 
 def _latency(stand: Stand, options: Options, names: Sequence[str], records: int) -> Scene:
     facts = {"records": records, "latency_ms": 150, "kinds": 1, "database": "PostgreSQL", "threads": THREADS}
-    scene = Scene(f"{records:,} records, 150 ms latency, one worker of {THREADS} threads a host", facts)
+    scene = Scene("hosts", f"{records:,} records, 150 ms latency, one worker of {THREADS} threads a host", facts)
     with Simulator(records, 60.0, host=MAIN, switches=("--latency-ms", "150")) as simulator:
         for number in range(options.times(1) * 2):
             used = names[: 1 + number % 2]
@@ -66,7 +66,9 @@ def _latency(stand: Stand, options: Options, names: Sequence[str], records: int)
 
 
 def _limit(stand: Stand, names: Sequence[str], records: int) -> Scene:
-    scene = Scene(f"two hosts, {rate.RATE} requests a second allowed", {"records": records, "rate": rate.RATE})
+    scene = Scene(
+        "hosts-rate", f"two hosts, {rate.RATE} requests a second allowed", {"records": records, "rate": rate.RATE}
+    )
     switches = ("--rate-limit", str(rate.RATE))
     with (
         Simulator(records, 60.0, host=MAIN, switches=switches) as simulator,

@@ -22,7 +22,7 @@ LEAST_MS = 0.01
 def profile(stand: Stand, options: Options) -> Iterator[Scene]:
     """CPU milliseconds a page, counted inside the workers."""
     for records in options.sizes(100_000):
-        scene = Scene(f"{records:,} records, no latency: where the CPU time goes", {"records": records})
+        scene = Scene("profile", f"{records:,} records, no latency: where the CPU time goes", {"records": records})
         with Simulator(records, 60.0) as simulator, stand.database() as url:
             folder, looks = stand.new_folder(), Meter(simulator)
             thread = threading.Thread(target=looks.run, daemon=True)

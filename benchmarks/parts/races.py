@@ -16,7 +16,7 @@ def throughput(stand: Stand, options: Options) -> Iterator[Scene]:
     for records in options.sizes(100_000, 500_000):
         facts = {"records": records, "latency_ms": 0, "kinds": 1, "database": "PostgreSQL"}
         with Simulator(records, DAYS) as simulator:
-            scene = Scene(f"{records:,} records, no latency", facts)
+            scene = Scene(f"throughput-{records}", f"{records:,} records, no latency", facts)
             yield race(stand, simulator, options.who(*EVERYBODY), scene, repeat=options.times(3))
 
 
@@ -25,7 +25,7 @@ def latency(stand: Stand, options: Options) -> Iterator[Scene]:
     for records in options.sizes(50_000):
         facts = {"records": records, "latency_ms": 150, "kinds": 1, "database": "PostgreSQL", "threads": 16}
         with Simulator(records, DAYS, switches=("--latency-ms", "150")) as simulator:
-            scene = Scene(f"{records:,} records, 150 ms latency, 16 threads", facts)
+            scene = Scene("latency", f"{records:,} records, 150 ms latency, 16 threads", facts)
             names = options.who("humansync", "humansync-unset", "bare", "dlt", "dlt-arrow", "celery")
             yield race(stand, simulator, names, scene, repeat=options.times(3), threads=8, pinned=True)
 
@@ -35,7 +35,7 @@ def kinds(stand: Stand, options: Options) -> Iterator[Scene]:
     for records in options.sizes(5_000):
         facts = {"records": records * len(KINDS), "latency_ms": 0, "kinds": len(KINDS), "database": "PostgreSQL"}
         with Simulator(records, DAYS, kinds=tuple(KINDS)) as simulator:
-            scene = Scene(f"16 kinds x {records:,} records, no latency", facts)
+            scene = Scene("kinds", f"16 kinds x {records:,} records, no latency", facts)
             names = options.who("humansync", "bare", "dlt", "dlt-arrow", "celery")
             yield race(stand, simulator, names, scene, repeat=options.times(3))
 
@@ -45,6 +45,6 @@ def sqlite(stand: Stand, options: Options) -> Iterator[Scene]:
     for records in options.sizes(100_000):
         facts = {"records": records, "latency_ms": 0, "kinds": 1, "database": "SQLite"}
         with Simulator(records, DAYS) as simulator:
-            scene = Scene(f"{records:,} records into SQLite, no latency", facts)
+            scene = Scene("sqlite", f"{records:,} records into SQLite, no latency", facts)
             names = options.who("humansync", "bare-sqlite")
             yield race(stand, simulator, names, scene, repeat=options.times(3), place=stand.file)

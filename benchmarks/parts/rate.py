@@ -51,7 +51,7 @@ def limit(stand: Stand, options: Options) -> Iterator[Scene]:
     """The API allows 20 requests a second, and humansync is told so; two workers."""
     for records in options.sizes(250_000):
         facts = {"records": records, "rate": RATE, "kinds": 1, "database": "PostgreSQL"}
-        scene = Scene(f"{RATE} requests a second allowed, two workers", facts)
+        scene = Scene("rate", f"{RATE} requests a second allowed, two workers", facts)
         with Simulator(records, 60.0, switches=("--rate-limit", str(RATE))) as simulator:
             for _ in range(options.times(1)):
                 with stand.database() as url:

@@ -14,7 +14,7 @@ THREADS = 4
 
 def scale(stand: Stand, options: Options) -> Iterator[Scene]:
     """Ten thousand, a hundred thousand, a million records: the rate and each process's memory stay."""
-    scene = Scene("from ten thousand to a million records", {"kinds": 1, "database": "PostgreSQL"})
+    scene = Scene("scale", "from ten thousand to a million records", {"kinds": 1, "database": "PostgreSQL"})
     seconds: dict[int, float] = {}
     for records in options.sizes(10_000, 100_000, 1_000_000):
         name = f"{records:,} records"
@@ -28,11 +28,31 @@ def scale(stand: Stand, options: Options) -> Iterator[Scene]:
         peaks = [run.processes for run in scene.runs[name]]
         scene.figures[f"{name}: records a second, start and stop included"] = round(records / seconds[records])
         scene.figures[f"{name}: largest processes, MiB"] = [f"{process} {mib:.0f}" for process, mib in peaks[-1][:4]]
-    sizes = sorted(seconds)
-    for small, large in pairwise(sizes):
-        more, longer = large - small, max(0.001, seconds[large] - seconds[small])
-        scene.figures[f"from {small:,} to {large:,}: records a second without start and stop"] = round(more / longer)
+    scene.figures |= _growth(scene, seconds)
     yield scene
+
+
+def _growth(scene: Scene, seconds: dict[int, float]) -> dict[str, float]:
+    """Return rates without start and stop, and how the largest size compares with the one before."""
+    figures: dict[str, float] = {}
+    for small, large in pairwise(sorted(seconds)):
+        longer = max(0.001, seconds[large] - seconds[small])
+        figures[f"from {small:,} to {large:,}: records a second without start and stop"] = round(
+            (large - small) / longer
+        )
+        figures["rate"] = round((large / seconds[large]) / (small / seconds[small]), 2)
+        before, after = (_peaks(scene, f"{size:,} records") for size in (small, large))
+        figures["memory"] = round(max((after[name] / before[name] for name in before if name in after), default=0.0), 2)
+    return figures
+
+
+def _peaks(scene: Scene, name: str) -> dict[str, float]:
+    """Return the most that a process of each name held in any run; not of what is gone in a moment."""
+    peaks: dict[str, float] = {}
+    for run in scene.runs[name]:
+        for process, mib in run.processes:
+            peaks[process] = max(mib, peaks.get(process, 0.0))
+    return peaks
 
 
 def processes(stand: Stand, options: Options) -> Iterator[Scene]:
@@ -40,7 +60,11 @@ def processes(stand: Stand, options: Options) -> Iterator[Scene]:
     for latency_ms in (0, 150):
         for records in options.sizes(100_000 if not latency_ms else 50_000):
             facts = {"records": records, "latency_ms": latency_ms, "kinds": 1, "database": "PostgreSQL"}
-            scene = Scene(f"{records:,} records, {latency_ms} ms latency, standing workers of {THREADS} threads", facts)
+            scene = Scene(
+                f"processes-{latency_ms}",
+                f"{records:,} records, {latency_ms} ms latency, standing workers of {THREADS} threads",
+                facts,
+            )
             with Simulator(records, 60.0, switches=("--latency-ms", str(latency_ms))) as simulator:
                 for number in range(options.times(1) * 3):
                     count = (1, 2, 4)[number % 3]
