@@ -108,11 +108,13 @@ def race(
 def first_load(stand: Stand, simulator: Simulator, rival: Rival, job: Job) -> Measured:
     """Let one contender bring everything into this empty database, and check that it did."""
     measured = once(stand, simulator, rival, job)
-    counts = stored(job.database_url, job.kinds, rival.schema)
-    wrong = {kind: count for kind, count in counts.items() if count != job.records}
-    if wrong:
-        raise BenchmarkFailed(f"{rival.name} has not brought {job.records} records each: {wrong}")
-    measured.records = sum(counts.values())
+    found = stored(job.database_url, job.kinds, rival.schema)
+    for kind, (count, digest) in found.items():
+        if count != job.records:
+            raise BenchmarkFailed(f"{rival.name} has brought {count} {kind} of {job.records}")
+        if rival.exact and simulator.digests.setdefault(kind, digest) != digest:
+            raise BenchmarkFailed(f"{rival.name} has stored other {kind} than those before it")
+    measured.records = sum(count for count, _ in found.values())
     return measured
 
 

@@ -19,6 +19,7 @@ import psycopg
 
 from benchmarks import meter
 from benchmarks.job import Job
+from humansync.kinds import KINDS, columns
 from tests.servers import PostgresServer, RedisServer, dies_with_parent
 
 #: The load ends this long ago, so that no contender has to wait for a settle delay.
@@ -46,6 +47,8 @@ class Simulator:
     before: datetime = field(default_factory=lambda: (datetime.now(UTC) - ENDED).replace(microsecond=0))
     process: "subprocess.Popen[str] | None" = None
     url: str = ""
+    #: of each kind's table, as the first contender filled it: the others must have stored the same
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def since(self) -> datetime:
@@ -168,14 +171,19 @@ class Stand:
         return meter.family_cpu(self.postgres.process.pid) if self.postgres.process else 0.0
 
 
-def stored(url: str, kinds: Sequence[str], schema: str = "public") -> dict[str, int]:
-    """Return how many records each kind's table holds."""
+def stored(url: str, kinds: Sequence[str], schema: str = "public") -> dict[str, tuple[int, str]]:
+    """Return of each kind's table how many records it holds, and a digest of all their columns.
+
+    SQLite has no digest to ask for.
+    """
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
-            return {kind: file.execute(f'SELECT count(*) FROM "{kind}"').fetchone()[0] for kind in kinds}
+            return {kind: (file.execute(f'SELECT count(*) FROM "{kind}"').fetchone()[0], "") for kind in kinds}
     with psycopg.connect(url) as connection:
-        counts = {}
+        found = {}
         for kind in kinds:
-            row = connection.execute(f'SELECT count(*) FROM "{schema}"."{kind}"'.encode()).fetchone()
-            counts[kind] = int(row[0]) if row else 0
-        return counts
+            names = ", ".join(f'"{field.column}"' for field in columns(KINDS[kind]))
+            digest = f"sum(hashtextextended(ROW({names}, payload)::text, 0))"
+            row = connection.execute(f'SELECT count(*), {digest} FROM "{schema}"."{kind}"'.encode()).fetchone()
+            found[kind] = (int(row[0]), str(row[1])) if row else (0, "")
+        return found

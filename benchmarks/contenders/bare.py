@@ -140,7 +140,7 @@ def insert(kind: dict[str, Any]) -> str:
 def jsonb(kind: dict[str, Any]) -> Callable[[Any, list[Any]], None]:
     """Return a writer that gives a page to the server as one JSON parameter."""
     cells = [
-        f"e -> {place}" if column["type"] == "jsonb" else f"(e ->> {place})::{column['type']}"
+        f"nullif(e -> {place}, 'null')" if column["type"] == "jsonb" else f"(e ->> {place})::{column['type']}"
         for place, column in enumerate(kind["columns"])
     ]
     source = "jsonb_array_elements(%s::jsonb) AS e"

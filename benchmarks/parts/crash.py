@@ -46,7 +46,7 @@ def _crash(stand: Stand, simulator: Simulator, rival: Rival, job: Job, scene: Sc
     before = int(simulator.stats()["rows"])
     measured = once(stand, simulator, rival, job, folder)
     measured.records = int(simulator.stats()["rows"]) - before
-    if (total := sum(stored(job.database_url, job.kinds, rival.schema).values())) != job.records:
+    if (total := _stored(job, rival)) != job.records:
         raise BenchmarkFailed(f"{rival.name} has {total} records of {job.records} after the second run")
     say(rival.name, measured)
     missing = job.records - kept
@@ -91,6 +91,6 @@ def _killed(stand: Stand, simulator: Simulator, rival: Rival, job: Job, folder: 
 
 def _stored(job: Job, rival: Rival) -> int:
     try:
-        return sum(stored(job.database_url, job.kinds, rival.schema).values())
+        return sum(count for count, _ in stored(job.database_url, job.kinds, rival.schema).values())
     except psycopg.errors.UndefinedTable:
         return 0
