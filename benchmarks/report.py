@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.goals import GOALS, Document
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+T = TypeVar("T", str, float)
 TEMPLATE = Path(__file__).with_name("page.md")
 
 
@@ -16,7 +17,7 @@ def write(results: Path, docs: Path = DOCS) -> None:
     path = docs / "performance.json"
     known: Document = json.loads(path.read_text()) if path.exists() else {}
     known |= {document["part"]: document for document in map(_load, sorted(results.glob("*.json")))}
-    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(known, indent=1) + "\n")
     (docs / "performance.md").write_text(page(known))
     (docs / "performance.svg").write_text(plot(known))
 
@@ -30,16 +31,22 @@ def page(results: Document) -> str:
     """Return the page: the template's words, with tables for its marks."""
     text = TEMPLATE.read_text()
     machines = {document["machine"] for document in results.values()}
-    dates = sorted(document["measured_at"][:10] for document in results.values())
     marks = {
         "machine": "; ".join(sorted(machines)),
-        "dates": dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}",
+        "dates": " to ".join(_ends(document["measured_at"][:10] for document in results.values())),
+        "load": " to ".join(f"{load:.1f}" for load in _ends(document["load_before"] for document in results.values())),
         "goals": _goals(scenes(results)),
         "scenes": "\n\n".join(_scene(scene) for scene in scenes(results).values()),
     }
     for mark, words in marks.items():
         text = text.replace(f"{{{{{mark}}}}}", words)
     return text
+
+
+def _ends(values: Iterable[T]) -> list[T]:
+    """Return the least and the greatest; one where they are the same."""
+    ordered = sorted(values)
+    return ordered[:1] if ordered[0] == ordered[-1] else [ordered[0], ordered[-1]]
 
 
 def scenes(results: Document) -> dict[str, Document]:

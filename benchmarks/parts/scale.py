@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 from benchmarks.compare import Scene, first_load, say
 from benchmarks.deployment import Deployment, threaded_workers
@@ -32,9 +33,9 @@ def scale(stand: Stand, options: Options) -> Iterator[Scene]:
     yield scene
 
 
-def _growth(scene: Scene, seconds: dict[int, float]) -> dict[str, float]:
+def _growth(scene: Scene, seconds: dict[int, float]) -> dict[str, Any]:
     """Return rates without start and stop, and how the largest size compares with the one before."""
-    figures: dict[str, float] = {}
+    figures: dict[str, Any] = {}
     for small, large in pairwise(sorted(seconds)):
         longer = max(0.001, seconds[large] - seconds[small])
         figures[f"from {small:,} to {large:,}: records a second without start and stop"] = round(
@@ -42,7 +43,9 @@ def _growth(scene: Scene, seconds: dict[int, float]) -> dict[str, float]:
         )
         figures["rate"] = round((large / seconds[large]) / (small / seconds[small]), 2)
         before, after = (_peaks(scene, f"{size:,} records") for size in (small, large))
-        figures["memory"] = round(max((after[name] / before[name] for name in before if name in after), default=0.0), 2)
+        grown = {name: round(after[name] / before[name], 2) for name in before if name in after}
+        figures["memory"] = max(grown.values(), default=0.0)
+        figures[f"from {small:,} to {large:,}: memory of each process, times"] = [f"{n} {x}" for n, x in grown.items()]
     return figures
 
 

@@ -73,7 +73,13 @@ def test_the_page_shows_what_was_measured_against_what_was_promised() -> None:
         "dlt": median("dlt", 24.0, of_ceiling=2.4, of_humansync=2.0),
     }
     scene = {"key": "throughput-500000", "title": "500,000 records", "medians": medians, "figures": {"odd": 1234}}
-    part = {"part": "throughput", "machine": "2 cores", "measured_at": "2026-01-31T12:00:00+00:00", "scenes": [scene]}
+    part = {
+        "part": "throughput",
+        "machine": "2 cores",
+        "measured_at": "2026-01-31T12:00:00+00:00",
+        "load_before": 0.5,
+        "scenes": [scene],
+    }
 
     page, plot = report.page({"throughput": part}), report.plot({"throughput": part})
 
