@@ -104,7 +104,7 @@ RIVALS: dict[str, Rival] = {
     each.name: each
     for each in (
         Rival("humansync", "humansync", _humansync_run),
-        Rival("humansync-unset", "humansync, its own concurrency", _humansync_unset),
+        Rival("humansync-unset", "humansync, own threads", _humansync_unset),
         Rival("bare", "bare loop (JSONB)", _bare("jsonb"), tables_made=True),
         Rival("bare-copy", "bare loop (COPY)", _bare("copy"), tables_made=True),
         Rival("bare-sqlite", "bare loop (SQLite)", _bare("sqlite"), tables_made=True),
