@@ -244,7 +244,8 @@ class Check:
             return True
         if self._cells([identity]) != {identity: found.cell}:
             return False
-        return identity not in self._look_for([identity], [second])
+        shown = self._look_for([identity], [second]).get(identity)
+        return shown is None or shown.version is None or shown.version < found.cell
 
     def _note(self, confirmed: Mapping[str, _Wrong]) -> None:
         for identity, found in confirmed.items():

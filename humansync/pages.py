@@ -44,6 +44,9 @@ PARTS_OF_BURST = 16
 #: A cut without a look makes at most this many; for more, a look costs next to nothing. Where a burst is
 #: taken for the density of a day, cuts upon such cuts would fill the ledger with empty windows.
 PARTS_UNSEEN = 48
+#: A window of up to so many pages is walked: its second page costs one request, a cut two or more. A second
+#: page that shows another order than the first leads to a cut after all.
+SECOND_PAGE = 1.7
 #: A pilot is this part of its window; a pilot that is full itself is halved.
 PILOT = 8
 #: From this many parts on, a cut allows for the error of the sample it is estimated from.
@@ -201,9 +204,17 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
             return Step(State.DONE, walk, "first page unchanged since the last complete read", read_at=walk.began_at)
         return _walk_on(row, facts, page, "no times to cut by")
     part = Window(lower_bound(row), row.window.before)
-    if part.seconds == 1:
-        return _walk_on(row, facts, page, "one second holds more than a page")
+    if part.seconds == 1 or _little_more(part, facts, page):
+        why = "one second holds more than a page" if part.seconds == 1 else "little more than a page"
+        return _walk_on(row, facts, page, why)
     return _cut(row, part, facts, page)
+
+
+def _little_more(part: Window, facts: Facts, page: int) -> bool:
+    """Whether one more page will do: then a cut, which reads this one again, costs more."""
+    if facts.total is not None and facts.total > page:
+        return facts.total <= SECOND_PAGE * page
+    return facts.density is not None and facts.density * part.seconds <= SECOND_PAGE * page
 
 
 def _is_last(row: WindowRow, state: KindState, facts: Facts) -> bool:
@@ -217,9 +228,7 @@ def _is_last(row: WindowRow, state: KindState, facts: Facts) -> bool:
         return True
     if (facts.total is not None and facts.total > reached) or facts.has_next:
         return False
-    if _nearly_full(facts.received, page_size(row, state)):
-        return facts.total == reached
-    return _too_short(facts.received, state)
+    return not _nearly_full(facts.received, page_size(row, state)) and _too_short(facts.received, state)
 
 
 def _nearly_full(received: int, full: int) -> bool:
@@ -305,7 +314,9 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     row = replace(row, walk=walk)
     beyond = facts.received - 1 - last
     # A walk that stepped back has no such measure: its page may be full and still end before the overlap does.
-    if unstable and divisible and facts.received <= walk.overlap and not stepped_back:
+    # Nor has one whose first page was full: rows that it did not show may have been there until others left.
+    whole = facts.received <= walk.overlap and walk.offset + walk.overlap < page and not stepped_back
+    if unstable and divisible and whole:
         return _complete(row, state, facts, kind, "a short page, and no row behind it")
     short = facts.received < page and (beyond == 0 or _too_short(facts.received, state))
     if short and not (unstable and divisible):

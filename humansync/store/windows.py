@@ -115,9 +115,7 @@ _OWED = (
     .select_from(sync_windows.outerjoin(sync_kinds, sync_kinds.c.kind == _COLUMNS.kind))
     .where(
         sa.or_(
-            sa.and_(
-                _COLUMNS.state.in_([state.value for state in ACTIVE]), sa.or_(_COLUMNS.not_before.is_(None), _DUE)
-            ),
+            sa.and_(_COLUMNS.state.in_([state.value for state in ACTIVE]), sa.or_(_COLUMNS.not_before.is_(None), _DUE)),
             sa.and_(_COLUMNS.state == State.FAILED.value, _DUE),
         ),
         _COLUMNS.touched_at < sa.bindparam("idle_since"),
