@@ -69,6 +69,8 @@ class Page:
     elapsed_s: float
     #: an empty object or null stood in place of the list
     hollow: bool = False
+    #: the JSON text that `records` were decoded from
+    body: bytes = b""
 
 
 class Api:
@@ -137,6 +139,7 @@ class Api:
             size_bytes=len(body),
             elapsed_s=elapsed_s,
             hollow=records is None,
+            body=body,
         )
 
     def close(self) -> None:

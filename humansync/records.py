@@ -20,6 +20,7 @@ from humansync.values import (
     TooDeep,
     Value,
     canonical_instants,
+    castable,
     clean,
     convert,
     instant,
@@ -62,6 +63,8 @@ class Batch:
     received: int
     #: odd values kept in the payload with a null column, by column
     flags: Counter[str]
+    #: the page's own text, in place of `rows` and `payloads`: for a database that makes them of it by itself
+    text: str | None = None
 
 
 #: what a step without a request has read
@@ -98,6 +101,28 @@ def parse(kind: Kind, records: list[object]) -> Batch:
         received=len(records),
         flags=flags,
     )
+
+
+def as_received(kind: Kind, records: list[object], body: bytes) -> Batch | None:
+    """Return the page as its text, if a database that casts its values stores what `parse` would; else None.
+
+    Most pages are like that: all is as documented, no record twice. It spares writing each record anew, here, and
+    reading it twice, there.
+    """
+    if kind.read is Read.WHOLE or NUL_ESCAPE in body or set(map(type, records)) != {dict}:
+        return None
+    usable = cast("list[Record]", records)
+    keys = _ordinary_ids(usable)
+    updated = canonical_instants([record.get("updatedAt") for record in usable])
+    if keys is None or updated is None or len(set(keys)) < len(keys):
+        return None
+    if not all(_castable(kind, field, usable) for field in columns(kind) if field.key not in ("id", "updatedAt")):
+        return None
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    return replace(NOTHING, text=text, identities=keys, updated=updated, received=len(keys))
 
 
 def part(batch: Batch, places: Sequence[int]) -> Batch:
@@ -231,11 +256,21 @@ def _rows(kind: Kind, records: list[Record], flags: Counter[str]) -> list[tuple[
     return list(zip(*cells, strict=True))
 
 
-def _cells(kind: Kind, field: Field, records: list[Record], flags: Counter[str]) -> list[Value]:
+def _values(field: Field, records: list[Record]) -> list[object]:
     key, _, inner = field.key.partition(".")
     values = [record.get(key) for record in records]
-    if inner:
-        values = [value.get(inner) if isinstance(value, dict) else None for value in values]
+    return [value.get(inner) if isinstance(value, dict) else None for value in values] if inner else values
+
+
+def _castable(kind: Kind, field: Field, records: list[Record]) -> bool:
+    values = _values(field, records)
+    if field.type is Type.UNIT:
+        return castable(Type.TEXT, values) and set(values) <= {*kind.units, None}
+    return castable(field.type, values)
+
+
+def _cells(kind: Kind, field: Field, records: list[Record], flags: Counter[str]) -> list[Value]:
+    values = _values(field, records)
     if field.type is Type.UNIT:
         return normal_units(kind.units, values, field.column, flags)
     return convert(field.type, values, field.column, flags)

@@ -271,7 +271,7 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
         if page.hollow and not retry.believed(again=row.last_error == answers.HOLLOW, attempts=row.attempts):
             # Some servers mean an empty list by it, others have slipped: no window is done by a slip.
             raise errors.Unavailable(answers.HOLLOW, status=200)
-        batch = records.parse(KINDS[row.kind], page.records)
+        batch = _batch(parts, KINDS[row.kind], page)
         api_time = page.api_time or parts.api_now()
         facts = pages.Facts(batch.received, batch.identities, batch.updated, api_time, page.total, page.has_next)
 
@@ -279,16 +279,32 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
             seen = replace(facts, fresh=changed, density=density)
             return pages.settle(row, state, seen, settle_s=parts.policy.settle_s)
 
-        try:
-            outcome = _apply(parts, row, batch, settle)
-        except errors.StoreRefused as error:
-            outcome = _apply(parts, row, isolated(parts, KINDS[row.kind], batch, error), settle)
+        outcome = _stored(parts, row, page, batch, settle)
     except errors.ApiError as error:
         return _failed(parts, row, state, ask, error), None
     except errors.StoreRefused as error:
         # What the database turns down once it turns down again: the window is parked, others go on.
         return _failed(parts, row, state, ask, errors.Uncertain(str(error))), None
     return outcome, _cursor(parts, row, state) if outcome.finished else None
+
+
+def _batch(parts: Parts, kind: Kind, page: Page) -> records.Batch:
+    """Return what a page holds, in the cheapest form that the database takes."""
+    received = records.as_received(kind, page.records, page.body) if parts.store.unpacks else None
+    return received or records.parse(kind, page.records)
+
+
+def _stored(
+    parts: Parts, row: WindowRow, page: Page, batch: records.Batch, settle: Callable[[int], pages.Step]
+) -> Outcome:
+    """Commit a page; what the database refuses is tried in smaller pieces."""
+    kind = KINDS[row.kind]
+    try:
+        return _apply(parts, row, batch, settle)
+    except errors.StoreRefused as error:
+        if batch.text is None:
+            return _apply(parts, row, isolated(parts, kind, batch, error), settle)
+    return _stored(parts, row, page, records.parse(kind, page.records), settle)
 
 
 def fetch_page(parts: Parts, kind: Kind, ask: pages.Ask) -> Page:

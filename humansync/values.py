@@ -32,6 +32,8 @@ NUL_ESCAPE = b"\\u0000"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+#: a number as text that every reader of numbers reads alike
+_PLAIN_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _BOOLEANS: dict[object, bool] = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 _NULLABLE_TEXT = frozenset({str, NoneType})
 _NULLABLE_BOOLEAN = frozenset({bool, NoneType})
@@ -269,6 +271,24 @@ def convert(type_: Type, values: list[object], column: str, odd: Counter[str]) -
                 odd[column] += 1
         cells.append(cell)
     return cells
+
+
+def castable(type_: Type, values: list[object]) -> bool:
+    """Return whether a plain cast in SQL makes of each of a column's values what `convert` makes of it."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return True
+    if type_ is Type.JSON:
+        return set(map(type, present)) <= _NULLABLE_JSON
+    if type_ is Type.INSTANT:
+        return canonical_instants(present) is not None
+    if type_ is Type.NUMBER:
+        texts = cast("list[str]", [value for value in present if type(value) is str])
+        if texts:
+            return all(map(_PLAIN_NUMBER.fullmatch, texts)) and castable(
+                type_, [v for v in present if type(v) is not str]
+            )
+    return _WHOLE_COLUMN[type_](present) is not None
 
 
 def normal_units(units: dict[str, str], values: list[object], column: str, odd: Counter[str]) -> list[Value]:

@@ -46,6 +46,11 @@ class Store:
         sqlite = engine.dialect.name == "sqlite"
         self._reader = engine if sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
+    @property
+    def unpacks(self) -> bool:
+        """Whether the database makes rows of a page's own text: `records.as_received`."""
+        return self.engine.dialect.name == "postgresql"
+
     @contextlib.contextmanager
     def _write(self) -> Iterator[sa.Connection]:
         with translated(), self._writer.begin() as connection:

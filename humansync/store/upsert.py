@@ -1,7 +1,8 @@
 """Records into their kind's table: one statement a page, and the newest version wins inside the SQL.
 
 This is the hot path. Of the ways measured (docs/decisions), these cost the worker least: PostgreSQL
-takes the page as one JSON parameter and unpacks it itself, SQLite takes tuples.
+takes the page as one JSON parameter and unpacks it itself, in most cases the very text that the API sent;
+SQLite takes tuples.
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import orjson
 import sqlalchemy as sa
 
-from humansync.kinds import KINDS, Kind, Read, Type, columns
+from humansync.kinds import KINDS, Field, Kind, Read, Type, columns
 from humansync.records import Batch
 from humansync.store.tables import KIND_TABLES
 from humansync.values import Value, instant_text
@@ -38,6 +39,8 @@ DELETED_FEW = 10
 
 class _Statements(NamedTuple):
     upsert: str
+    #: the same, given the page as received; empty where there is none
+    received: str
     #: the same, also over what differs from the page at the same instant: a repair
     mend: str
     #: only where seeing an unchanged row must be noted: kinds read whole
@@ -49,11 +52,13 @@ def upsert(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime, *
 
     mending: what is stored at the same instant is overwritten whatever it is.
     """
-    if not batch.rows:
+    if not batch.rows and batch.text is None:
         return 0
     if connection.dialect.name == "sqlite":
         return _upsert_sqlite(connection, kind, batch, now, mending=mending)
     statements, stamp = _postgresql(kind.name), f"{instant_text(now)}+00"
+    if batch.text is not None:
+        return connection.exec_driver_sql(statements.received, (stamp, stamp, batch.text)).rowcount
     statement = statements.mend if mending else statements.upsert
     return connection.exec_driver_sql(statement, (stamp, stamp, page_text(batch))).rowcount
 
@@ -118,8 +123,11 @@ def _postgresql(name: str) -> _Statements:
     cells = [POSTGRESQL_CASTS[field.type].format(f"e ->> {i}") for i, field in enumerate(fields)]
     select = f"SELECT {', '.join(cells)}, e -> {len(fields)}, %s::timestamptz, %s::timestamptz"
     same_key = " AND ".join(f"t.{quoted(column)} = e ->> {i}" for i, column in enumerate(kind.identity))
+    received = f"SELECT {', '.join(_of_record(kind, field) for field in fields)}, e, %s::timestamptz, %s::timestamptz"
+    in_order = "jsonb_array_elements(%s::jsonb) AS e ORDER BY e ->> 'id' COLLATE \"C\""
     return _Statements(
         upsert=f"{_insert(kind)} {select} FROM jsonb_array_elements(%s::jsonb) AS e {_on_conflict(kind)}",
+        received=f"{_insert(kind)} {received} FROM {in_order} {_on_conflict(kind)}",
         mend=f"{_insert(kind)} {select} FROM jsonb_array_elements(%s::jsonb) AS e {_on_conflict(kind, mending=True)}",
         seen=f"UPDATE {quoted(name)} AS t SET synced_at = %s::timestamptz "
         f"FROM jsonb_array_elements(%s::jsonb) AS e WHERE {same_key}",
@@ -134,9 +142,30 @@ def _sqlite(name: str) -> _Statements:
     same_key = " AND ".join(f"{quoted(column)} = ?" for column in kind.identity)
     return _Statements(
         upsert=f"{_insert(kind)} VALUES ({values}, ?{last}) {_on_conflict(kind)}",
+        received="",
         mend=f"{_insert(kind)} VALUES ({values}, ?{last}) {_on_conflict(kind, mending=True)}",
         seen=f"UPDATE {quoted(name)} SET synced_at = ? WHERE {same_key}",
     )
+
+
+def _of_record(kind: Kind, field: Field) -> str:
+    """Return a column's cell as an expression of a record `e` as the API sends it; parameters are `%s`."""
+    outer, _, inner = field.key.partition(".")
+    record, key = (f"e -> {_literal(outer)}", _literal(inner)) if inner else ("e", _literal(outer))
+    if field.type is Type.JSON:
+        return f"nullif({record} -> {key}, 'null')"
+    text = f"{record} ->> {key}"
+    if field.type is Type.INSTANT:
+        return f"({text})::timestamptz"  # it names its zone
+    if field.type is Type.UNIT:
+        spellings = " ".join(f"WHEN {_literal(raw)} THEN {_literal(unit)}" for raw, unit in kind.units.items())
+        return f"CASE {text} {spellings} END"
+    return POSTGRESQL_CASTS[field.type].format(text)
+
+
+def _literal(text: str) -> str:
+    """Return a text of the catalogue as SQL, for a statement with parameters."""
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"
 
 
 def _insert(kind: Kind) -> str:

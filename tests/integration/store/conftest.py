@@ -29,19 +29,30 @@ def migrated_database(postgres_server: PostgresServer) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        path = tmp_path / "humansync.db"
-        shutil.copy(request.getfixturevalue("migrated_file"), path)
-        yield f"sqlite:///{path}"
-        return
-    url: str = request.getfixturevalue("migrated_database")
-    yield url
-    engine = make_engine(url)
+@pytest.fixture
+def postgresql_url(migrated_database: str) -> Iterator[str]:
+    yield migrated_database
+    engine = make_engine(migrated_database)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
     engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgresql_url")
+        return url
+    path = tmp_path / "humansync.db"
+    shutil.copy(request.getfixturevalue("migrated_file"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgresql(postgresql_url: str) -> Iterator[Store]:
+    opened = Store(make_engine(postgresql_url))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

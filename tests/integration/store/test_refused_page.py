@@ -1,0 +1,58 @@
+"""A page whose text PostgreSQL refuses is read by us, and nothing of it is lost."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from unittest.mock import create_autospec
+
+import pytest
+
+from humansync import answers, plan, sync
+from humansync.api import Page
+from humansync.kinds import KINDS, Kind
+from humansync.ledger import Purpose
+from humansync.parts import Parts
+from humansync.records import as_received
+from humansync.state.shared import Admission, Shared
+from humansync.store import Store
+from humansync.windows import Window
+from tests.factories import START
+from tests.integration.store.ledgers import owe, rows
+
+KIND = KINDS["heart_rates"]
+
+
+class OnePage:
+    """An API that has one page, and the clock of a day later."""
+
+    def __init__(self, body: bytes) -> None:
+        self.page = Page(answers.records(body, {}) or [], None, None, self.now(), len(body), 0.0, body=body)
+
+    def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
+        assert (kind, offset) == (KIND, 0)
+        assert since < before
+        assert limit
+        return self.page
+
+    def now(self) -> datetime:
+        return datetime.now(UTC).replace(year=2026, month=3, day=2)
+
+    def sleep(self, seconds: float) -> None:
+        assert not seconds
+
+    def random(self) -> float:
+        return random.random()
+
+
+# The mechanism: `sync._stored`.
+@pytest.mark.parametrize("odd", [b'"userId":"\\ud800"', b'"zone":"\\udc00\\udc00"', b'"sourceData":{"much":NaN}'])
+def test_what_the_database_cannot_read_is_read_by_us(postgresql: Store, odd: bytes) -> None:
+    body = b'[{"id":"a","updatedAt":"2026-03-01T00:00:01.000Z"},{"id":"b","updatedAt":"2026-03-01T00:00:02.000Z",%s}]'
+    api = OnePage(body % odd)
+    assert as_received(KIND, api.page.records, api.page.body) is not None
+    (row,) = owe(postgresql, Window(START, START + timedelta(hours=1)), kind=KIND.name, purpose=Purpose.BACKFILL)
+    shared = create_autospec(Shared, instance=True)
+    shared.admit.return_value = Admission(granted=True, wait_s=0.0, busy=False)
+    parts = Parts(api, postgresql, shared, api, plan.Policy(0, 0, "30d"), "test")
+    outcome = sync.read(parts, row.id, row.epoch)
+    assert (outcome.received, outcome.changed) == (2, 2)
+    assert [each["id"] for each in rows(postgresql, KIND.name)] == ["a", "b"]
