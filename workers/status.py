@@ -91,42 +91,37 @@ def status(*, watch: bool, as_json: bool) -> int:
 def take(settings: Settings) -> Picture:
     """Return what database and Redis know now; what does not answer is left out and noted."""
     notes: list[str] = []
-    cursors: Mapping[str, datetime] = {}
     workers: list[Mapping[str, object]] = []
     queues: dict[str, int] = {}
     try:
         with deployment.shared(settings) as shared:
-            cursors = shared.cursors()
-            workers = [
-                {"name": name, "seen_s_ago": round(ago, 1)}
-                for name, ago in sorted(shared.ticks().items())
-                if ago < GONE_AFTER_S
-            ]
+            ticks = shared.ticks()
         from workers import broker  # noqa: PLC0415 -- not without Redis
 
         queues = broker.depths()
-        # None has finished a task lately, or ever: those that wait for one answer.
-        workers = workers or [{"name": name, "seen_s_ago": 0.0} for name in broker.answering()]
+        # One that has had nothing to do goes through no task: it answers for itself, now.
+        seen = dict.fromkeys(broker.answering(), 0.0) | {name: ago for name, ago in ticks.items() if ago < GONE_AFTER_S}
+        workers = [{"name": name, "seen_s_ago": round(ago, 1)} for name, ago in sorted(seen.items())]
     except StateUnavailable as error:
         away = str(error).rstrip(".") if settings.has_redis else "no Redis runs here"
-        notes.append(f"{away}; cursors are the ledger's, workers and queues are not seen")
+        notes.append(f"{away}; workers and queues are not seen")
     try:
         with deployment.store(settings) as store:
-            kinds = facts(store, cursors, datetime.now(UTC))
+            kinds = facts(store, datetime.now(UTC))
     except deployment.SchemaOutdated as error:
         notes.append(str(error))
         kinds = [Fact(kind, None, None, "idle", Totals(), None) for kind in KINDS]
     return Picture(kinds, workers, queues, notes)
 
 
-def facts(store: Store, cursors: Mapping[str, datetime], now: datetime) -> list[Fact]:
-    """Return a fact per kind, in the catalogue's order."""
+def facts(store: Store, now: datetime) -> list[Fact]:
+    """Return a fact per kind, in the catalogue's order, from the ledger alone: cursors in Redis follow it a moment later."""
     totals, states = store.totals(), store.kinds()
     offset_s = float(store.meta("clock_offset_s") or 0)
     api_now = now + timedelta(seconds=offset_s)
     picture = []
     for kind, state in states.items():
-        cursor = cursors.get(kind) or plan.cursor(state, store.coverage(kind))
+        cursor = plan.cursor(state, store.coverage(kind))
         lag_s = round((api_now - cursor).total_seconds(), 3) if cursor else None
         word = standing(state, totals[kind])
         error = state.last_error if word == "failing" else state.disabled
