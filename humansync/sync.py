@@ -458,12 +458,19 @@ def sweep(parts: Parts) -> Outcome:
 
 
 def rebuild_cursors(parts: Parts) -> None:
-    """Write the cursors that Redis lacks, from the ledger."""
+    """Write the cursors that Redis lacks, and set back those that are ahead of the ledger: it came from a backup."""
+    # Redis first: the ledger grows meanwhile, and no cursor may look as if it were ahead.
+    known = {name: parts.shared.cursor(name) for name in KINDS}
     for name, state in parts.store.kinds().items():
-        if parts.shared.cursor(name) is None:
-            reached = plan.cursor(state, parts.store.coverage(name))
-            if reached is not None:
-                parts.shared.move_cursor(name, reached)
+        reached, cursor = plan.cursor(state, parts.store.coverage(name)), known[name]
+        if reached is None or reached == cursor:
+            continue
+        if cursor is not None and reached < cursor:
+            log.warning("cursor set back to where the ledger is", extra={"kind": name, "cursor": str(cursor)})
+            # Should a commit have moved it just now, it is too low until the next pass.
+            parts.shared.set_cursor(name, reached)
+        elif cursor is None:
+            parts.shared.move_cursor(name, reached)
 
 
 def reset(store: Store, shared: Shared, kind: str, to: datetime) -> None:
