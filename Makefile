@@ -75,6 +75,10 @@ browser: $(VENV)/browser.stamp ## look at Flower's pages in this machine's Chrom
 prove-servers: $(VENV)/dev.stamp ## a first load from every kind of server that the API could be, many minutes; SEED=n
 	@$(RUN) pytest -q -n 2 --dist worksteal tests/acceptance/prove_servers.py $(ARGS)
 
+.PHONY: chaos
+chaos: $(VENV)/dev.stamp ## kill, freeze and cut everything that a deployment consists of, half an hour; SEED=n
+	@$(RUN) tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 ##@ Work
 .PHONY: format
 format: $(VENV)/dev.stamp ## format the code and mend what can be mended by itself
