@@ -289,6 +289,28 @@ def test_up_keeps_everything_fresh_until_it_is_told_to_stop(place: Place) -> Non
     assert place.processes() == {}
 
 
+def test_a_second_up_in_the_same_folder_shares_everything_and_outlives_the_first(place: Place) -> None:
+    variables = {"HUMANSYNC_KINDS": "weights", "HUMANSYNC_EVERY_S": "2", "HUMANSYNC_SETTLE_S": "1"}
+    first, second = (place.start("up", **variables) for _ in range(2))
+    assert until(lambda: len(place.named("celery -A workers.app beat")) == 2 and place.reading())
+    assert len(place.named("valkey-server unixsocket")) == 1
+    asked = "SELECT sum(requests) FROM sync_windows"
+    assert until(lambda: place.sql("SELECT DISTINCT state FROM sync_windows") == [("done",)])
+    began, before = time.monotonic(), place.sql(asked)[0][0]
+    time.sleep(8)
+    periods = (time.monotonic() - began) / 2
+    assert place.sql(asked)[0][0] - before <= periods + 1
+
+    first.terminate()
+    assert first.wait(60) == 0
+    cursor = "SELECT max(before) FROM sync_windows WHERE state = 'done'"
+    reached = place.sql(cursor)
+    assert until(lambda: place.sql(cursor) > reached)
+    second.terminate()
+    assert second.wait(60) == 0
+    assert place.processes() == {}
+
+
 def test_doctor_and_operators_commands_without_anything(place: Place) -> None:
     doctor = place.run("doctor")
     assert doctor.returncode == 0, doctor.stdout
