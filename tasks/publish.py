@@ -58,19 +58,3 @@ def _send(step: sync.FollowUp, producer: Producer) -> None:
         producer=producer,
         ignore_result=True,
     )
-
-
-def kind(name: str, since: str | None = None, before: str | None = None, *, force: bool = False) -> None:
-    """Ask for a planner pass over one kind; raises OperationalError where Redis is away.
-
-    since, before: ISO 8601 instants of a backfill. force: also when the last pass is seconds old.
-    """
-    headers = {"force": True} if force else {}
-    current_app.send_task(
-        "sync.kind",
-        args=[name],
-        kwargs={"since": since, "before": before},
-        queue=Queue.LIVE.value,
-        headers=headers,
-        ignore_result=True,
-    )

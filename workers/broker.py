@@ -2,18 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+from celery import Celery
 from kombu.exceptions import OperationalError
 
+from config.celery import options
 from config.queues import Queue
+from config.settings import load
 from humansync.errors import StateUnavailable
 from humansync.redaction import redact_url
-from tasks import publish
-from workers.app import app
 
 #: how long workers may take to answer; busy ones answer all the same
 PING_WITHIN_S = 1.0
+
+
+@cache
+def _app() -> Celery:
+    """Return an app that knows tasks by name alone: to load them would take longer than all else a command does."""
+    app = Celery("humansync", set_as_current=False)
+    app.conf.update(options(load()))
+    return app
 
 
 @contextmanager
@@ -22,32 +32,42 @@ def translated() -> Iterator[None]:
     try:
         yield
     except _errors() as error:
-        address = redact_url(str(app.conf.broker_url))
+        address = redact_url(str(_app().conf.broker_url))
         raise StateUnavailable(f"Redis at {address} cannot be reached: start it, or set REDIS_URL") from error
 
 
 def _errors() -> tuple[type[BaseException], ...]:
     """Return what Kombu raises where its own retries are of no use, and what its transport raises elsewhere."""
-    return (OperationalError, OSError, *app.connection_for_read().connection_errors)
+    return (OperationalError, OSError, *_app().connection_for_read().connection_errors)
 
 
 @contextmanager
 def _channel() -> Iterator[Any]:
     """Give a channel of Kombu's Redis transport. Any: its kind is known at run time alone."""
-    with translated(), app.connection_for_read() as connection:
+    with translated(), _app().connection_for_read() as connection:
         yield connection.default_channel
 
 
 def ask(kind: str, since: str | None = None, before: str | None = None) -> None:
-    """Ask for a planner pass over a kind now. Raises StateUnavailable."""
+    """Ask for a planner pass over a kind now, however short the last one is ago. Raises StateUnavailable.
+
+    since, before: ISO 8601 instants of a backfill.
+    """
     with translated():
-        publish.kind(kind, since, before, force=True)
+        _app().send_task(
+            "sync.kind",
+            args=[kind],
+            kwargs={"since": since, "before": before},
+            queue=Queue.LIVE.value,
+            headers={"force": True},
+            ignore_result=True,
+        )
 
 
 def sweep(expires_s: float) -> None:
     """Have lost work looked for and issued again. Raises StateUnavailable."""
     with translated():
-        app.send_task("sync.sweep", queue=Queue.LIVE.value, ignore_result=True, expires=expires_s)
+        _app().send_task("sync.sweep", queue=Queue.LIVE.value, ignore_result=True, expires=expires_s)
 
 
 def depths() -> dict[str, int]:
@@ -60,13 +80,13 @@ def depths() -> dict[str, int]:
 def answering() -> list[str]:
     """Return the names of the workers that answer a ping within a second. Raises StateUnavailable."""
     with translated():
-        names = [name for reply in app.control.ping(timeout=PING_WITHIN_S) or () for name in reply]
+        names = [name for reply in _app().control.ping(timeout=PING_WITHIN_S) or () for name in reply]
     return sorted(name for name in names if not name.startswith("celerybeat@"))  # beat answers too
 
 
 def visibility_s() -> int:
     """Return after how many seconds the message of a dead worker comes back."""
-    return int(app.conf.broker_transport_options["visibility_timeout"])
+    return int(_app().conf.broker_transport_options["visibility_timeout"])
 
 
 def server() -> dict[str, Any]:

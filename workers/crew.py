@@ -1,34 +1,72 @@
-"""Several Celery workers from one start: `python -m workers.crew COUNT NAME LOGS ARGUMENT…`.
+"""Several Celery workers from one start.
 
-What a worker imports costs over a second of CPU. Here it is imported once, and each worker is a fork: the second one
-is ready with the first, and one that dies is back at once. Says on stdout, a line each, which worker died.
+What a worker imports costs over half a second of CPU. Here it is imported once, and each worker is a fork: the second
+one is ready with the first, and one that dies is back at once. `summoned` starts the importing before anything else
+is known; what is to be done comes as orders, one JSON document on stdin. Says on stdout, a line each, which worker died.
 """
 
+import contextlib
 import gc
 import importlib
+import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from types import FrameType
+from typing import Any
 
-from workers.processes import die_with_parent, exit_reason
+from workers.processes import VAR, Child, die_with_parent, exit_reason
 
-#: What Celery imports on the way to a worker's first task.
-AHEAD = ("workers.app", "celery.apps.worker", "celery.concurrency.thread", "celery.bin.celery", "kombu.transport.redis")
+#: What Celery imports on the way to a worker's first task, and our tasks.
+AHEAD = (
+    "celery.apps.worker",
+    "celery.concurrency.thread",
+    "celery.worker.consumer",
+    "kombu.transport.redis",
+    "config.settings",
+    "tasks",
+)
 #: Longest wait before a dead worker is started again.
 MAX_BACKOFF_S = 30.0
 #: A worker that lived this long has recovered: its next death counts as the first.
 RECOVERED_AFTER_S = 60.0
+LOGS = VAR / "log"
+
+
+@contextlib.contextmanager
+def summoned() -> Iterator[Child]:
+    """Start importing; the child gets its orders later (`Child.order`). It ends with the block at the latest."""
+    child = Child(
+        "workers",
+        # -P: the working directory may hold a `config` or `tasks` of its own.
+        [sys.executable, "-P", "-m", "workers.crew"],
+        dict(os.environ),
+        LOGS / "workers.log",
+        listen=True,
+        takes_orders=True,
+    )
+    child.start()
+    try:
+        yield child
+    finally:
+        child.kill_group()
+
+
+def orders(count: int, worker: Mapping[str, object]) -> bytes:
+    """Return what makes a crew of so many workers, in this process's environment.
+
+    worker: options of `celery.apps.worker.Worker`; `hostname` is what names begin with.
+    """
+    return json.dumps({"environ": dict(os.environ), "count": count, "worker": dict(worker)}).encode() + b"\n"
 
 
 class Crew:
     """Worker processes by number, from 1."""
 
-    def __init__(self, name: str, logs: Path, arguments: Sequence[str]) -> None:
-        self._name, self._logs, self._arguments = name, logs, arguments
+    def __init__(self, worker: Mapping[str, Any]) -> None:
+        self._worker = worker
         self._numbers: dict[int, int] = {}
         self._deaths: dict[int, int] = {}
         self._born: dict[int, float] = {}
@@ -71,35 +109,60 @@ class Crew:
         for handled in (signal.SIGTERM, signal.SIGINT):
             signal.signal(handled, signal.SIG_DFL)
         die_with_parent(parent, signal.SIGKILL)()
-        log = os.open(self._logs / f"worker-{number}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os._exit(_work([*self._arguments, "--hostname", f"{self._name}{number}-{os.getpid()}@%h"]))
+        log_to(f"worker-{number}")
+        os.dup2(2, 1)
+        os._exit(self._work(f"{self._worker['hostname']}{number}-{os.getpid()}@%h"))
+
+    def _work(self, hostname: str) -> int:
+        """Be a worker until asked to end; return the exit status."""
+        from workers.app import app  # noqa: PLC0415 - imported ahead of the fork
+
+        # Not `app.worker_main`: its command line imports a shell, Flower and what else has commands, for 0.2 s.
+        worker = app.Worker(**{**self._worker, "hostname": hostname})
+        try:
+            worker.start()
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else 1
+        return int(worker.exitcode or 0)
 
 
-def _work(arguments: list[str]) -> int:
-    """Be a worker until asked to end; return the exit status."""
-    from workers.app import app  # noqa: PLC0415 - imported ahead of the fork
-
-    work: Callable[[list[str]], object] = app.worker_main  # returns after a shutdown, whatever its stub says
-    try:
-        work(["worker", *arguments])
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
+def log_to(name: str) -> None:
+    """Let what goes to stderr go to a log file."""
+    log = os.open(LOGS / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 2)
+    os.close(log)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Import, fork, watch."""
-    count, name, logs, *arguments = argv
+def main() -> None:
+    """Import, hear what is to be done, fork, watch."""
     gc.disable()
     for module in AHEAD:
         importlib.import_module(module)
+    _open_ahead()
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # the one who summoned us has come to another end
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log_to("workers")
+    heard = json.loads(line)
+    os.environ.update(heard["environ"])
+    importlib.import_module("workers.app")
     gc.enable()
     # What is imported stays: the collector of no worker looks at it again, and its pages stay shared.
     gc.freeze()
-    Crew(name, Path(logs), arguments).run(int(count))
+    Crew(heard["worker"]).run(heard["count"])
+
+
+def _open_ahead() -> None:
+    """Import the driver of the database, too."""
+    from config.settings import load  # noqa: PLC0415 - after the rest
+    from humansync.errors import HumansyncError  # noqa: PLC0415
+    from humansync.store import make_engine  # noqa: PLC0415
+
+    # With wrong settings there will be no orders: who summoned us tells the user.
+    with contextlib.suppress(HumansyncError):
+        make_engine(load().database_url).dispose()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -8,7 +8,7 @@ from config.settings import Settings, load
 from humansync.errors import HumansyncError
 from humansync.state.shared import Shared
 from humansync.store import Store, make_engine, schema_version
-from workers.embedded import VAR
+from workers.processes import VAR
 from workers.redis_server import address, ask, socket_path
 
 

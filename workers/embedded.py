@@ -11,13 +11,11 @@ from types import TracebackType
 from typing import Self
 
 from config.settings import Settings, load
-from workers import dataset
-from workers.processes import Child, ChildFailed, Children, last_line
+from workers import crew, dataset
+from workers.processes import VAR, Child, ChildFailed, Children, last_line
 from workers.redis_server import EmbeddedRedis, in_use
 from workers.tables import database
 
-#: what is kept between runs: the database, the queue of `up`, logs
-VAR = Path("var")
 #: two processes keep both cores of a small machine busy; each waits for the API with several threads
 WORKERS = 2
 THREADS = 4
@@ -55,13 +53,19 @@ def celery(*arguments: str) -> list[str]:
 class Embedded:
     """Starts on entry, and stops on exit whatever it has started."""
 
-    def __init__(self, settings: Settings, *, lasting: bool, say: Callable[[str], None], days: int = 0) -> None:
-        """Decide; nothing is started yet. `days`: how far back the simulator's history must reach at least."""
+    def __init__(
+        self, settings: Settings, workers: Child, *, lasting: bool, say: Callable[[str], None], days: int = 0
+    ) -> None:
+        """Decide; nothing is started yet.
+
+        workers: a crew without orders. days: how far back the simulator's history must reach at least.
+        """
         #: tells the user what happens
         self.say = say
         self._lasting = lasting
         self._days = days
         self._settings = settings
+        self._workers = workers
         self.simulated = not settings.has_credentials
         self.children = Children()
         self.redis: EmbeddedRedis | None = None
@@ -90,7 +94,7 @@ class Embedded:
     @property
     def logs(self) -> Path:
         """Where the processes write."""
-        return VAR / "log"
+        return crew.LOGS
 
     def _start(self) -> None:
         folder = VAR / "redis"
@@ -104,21 +108,23 @@ class Embedded:
         if self.simulated:
             self._start_simulator()
         self._settings = load()
-        threads = str(self._settings.concurrency or THREADS)
+        threads = self._settings.concurrency or THREADS
         self.say(
             f"Starting {WORKERS} workers with {threads} threads each"
             f"{' and Redis' if self.redis is not None else ''}; database: {database(self._settings.database_url)}"
         )
-        self.start(
-            "workers",
-            [
-                *(sys.executable, "-P", "-m", "workers.crew", str(WORKERS), "embedded", str(self.logs)),
-                *("--pool", "threads", "--concurrency", threads, "--queues", "live,backfill"),
-                *("--without-mingle", "--without-gossip"),
-                *(("--task-events",) if self._lasting else ()),
-            ],
-            listen=True,
-        )
+        worker = {
+            "hostname": "embedded",
+            "pool_cls": "threads",
+            "concurrency": threads,
+            "queues": "live,backfill",
+            "without_mingle": True,
+            "without_gossip": True,
+            "task_events": self._lasting,
+        }
+        self._workers.most_deaths = self._most_deaths
+        self._workers.order(crew.orders(WORKERS, worker))
+        self.children.start(self._workers)
 
     def ready(self) -> None:
         """Return when Redis and the API answer; workers wait for themselves. What is slow may come before this."""
@@ -127,13 +133,10 @@ class Embedded:
         if self.simulated:
             self._await_simulator()
 
-    def start(self, name: str, argv: list[str], *, listen: bool = False) -> None:
-        """Start a process that is kept alive as long as this deployment; its output goes to `var/log/<name>.log`.
-
-        listen: each line that it prints is news for the user.
-        """
+    def start(self, name: str, argv: list[str]) -> None:
+        """Start a process that is kept alive as long as this deployment; its output goes to `var/log/<name>.log`."""
         log = self.logs / f"{name}.log"
-        self.children.start(Child(name, argv, dict(os.environ), log, listen=listen, most_deaths=self._most_deaths))
+        self.children.start(Child(name, argv, dict(os.environ), log, most_deaths=self._most_deaths))
 
     def _start_simulator(self) -> None:
         # The port is chosen here so that the workers, which start slowly, need not wait for the simulator.

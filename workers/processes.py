@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from humansync.errors import HumansyncError
 
+#: what is kept in the working directory between runs: the database, the queue of `up`, logs
+VAR = Path("var")
 #: a child that lived this long has recovered: the next death counts as its first
 RECOVERED_AFTER_S = 60.0
 #: longest wait before a dead child is started again
@@ -70,10 +73,14 @@ class Child:
     log: Path
     #: what it prints is news for the user, a line each
     listen: bool = False
+    #: waits on its stdin to be told what to do
+    takes_orders: bool = False
     #: sent by the kernel when the parent dies
     death: signal.Signals = signal.SIGKILL
     #: deaths in a row after which we give up; None: never
     most_deaths: int | None = None
+    #: written to its stdin when it starts; None before it is known
+    orders: bytes | None = field(default=None, init=False)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     deaths: int = field(default=0, init=False)
     started_at: float = field(default=0.0, init=False)
@@ -81,14 +88,11 @@ class Child:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the process; its output goes to the log."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as log:
+        with self._opened_log() as log:
             self.process = subprocess.Popen(  # noqa: S603 -- argv is ours
                 self.argv,
                 env=dict(self.env),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if self.takes_orders else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if self.listen else log,
                 stderr=log,
                 start_new_session=True,
@@ -97,7 +101,28 @@ class Child:
         if self.process.stdout is not None:
             os.set_blocking(self.process.stdout.fileno(), False)
         self.started_at = time.monotonic()
+        self._tell()
         return self.process
+
+    def _opened_log(self) -> IO[bytes]:
+        if self.takes_orders and self.orders is None:
+            return Path(os.devnull).open("ab")  # nothing is made on disk before it is known that all is well
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        return self.log.open("ab")
+
+    def order(self, orders: bytes) -> None:
+        """Write to the process's stdin, now and whenever it starts again."""
+        self.orders = orders
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.orders is None or self.process is None or self.process.stdin is None:
+            return
+        with contextlib.suppress(BrokenPipeError):  # it is dead already, and will be started again
+            self.process.stdin.write(self.orders)
+            self.process.stdin.close()
 
     def news(self) -> list[str]:
         """Return what the process has printed since the last look, line by line."""
@@ -142,6 +167,10 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # the whole group is gone already
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
 
 
 class Children:
@@ -151,9 +180,9 @@ class Children:
         self._all: list[Child] = []
 
     def start(self, child: Child) -> subprocess.Popen[bytes]:
-        """Start a process and watch over it from now on."""
+        """Start a process, if it has not been, and watch over it from now on."""
         self._all.append(child)
-        return child.start()
+        return child.process or child.start()
 
     def tend(self) -> list[str]:
         """Start dead processes again; return what happened, one sentence each. Raises ChildFailed."""
@@ -174,6 +203,4 @@ class Children:
         finally:
             for child in self._all:
                 child.kill_group()
-                if child.process is not None and child.process.stdout is not None:
-                    child.process.stdout.close()
             self._all.clear()

@@ -13,21 +13,25 @@ from humansync.errors import StateUnavailable
 from workers import dataset
 from workers.arguments import Scope
 from workers.embedded import Embedded
+from workers.processes import Child
 from workers.report import KindReport, Report, closing_table
 from workers.tables import database
 
 #: how often the ledger is looked at
-POLL_S = 0.2
+POLL_S = 0.1
 #: how often lost work is looked for
 SWEEP_EVERY_S = 5.0
 
 
-def run(asked: Scope, *, as_json: bool) -> int:
-    """Bring the kinds in and report; return the exit status. Raises HumansyncError."""
+def run(asked: Scope, workers: Child, *, as_json: bool) -> int:
+    """Bring the kinds in and report; return the exit status. Raises HumansyncError.
+
+    workers: a crew without orders.
+    """
     began = time.monotonic()
     settings = load()
     days = (datetime.now(UTC) - asked.since).days + 1 if asked.since else 0
-    with Embedded(settings, lasting=False, say=say, days=days) as deployment:
+    with Embedded(settings, workers, lasting=False, say=say, days=days) as deployment:
         report = replace(_pass(deployment, asked), seconds=time.monotonic() - began)
     print(json.dumps(report.document()) if as_json else closing_table(report))
     if report.ok and not as_json:

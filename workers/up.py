@@ -7,6 +7,7 @@ from config.settings import load
 from humansync.redaction import redact_url
 from workers import dataset
 from workers.embedded import Embedded, celery, free_port
+from workers.processes import Child
 from workers.run import say
 from workers.tables import database
 from workers.terminated import Terminated
@@ -17,10 +18,13 @@ FLOWER_PORT = 5555
 LOOK_EVERY_S = 0.5
 
 
-def up() -> int:
-    """Start everything and watch over it until Ctrl-C or TERM; returns the exit status. Raises HumansyncError."""
+def up(workers: Child) -> int:
+    """Start everything and watch over it until Ctrl-C or TERM; returns the exit status. Raises HumansyncError.
+
+    workers: a crew without orders.
+    """
     try:
-        with Embedded(load(), lasting=True, say=say) as deployment:
+        with Embedded(load(), workers, lasting=True, say=say) as deployment:
             _keep(deployment)
     except (KeyboardInterrupt, Terminated):
         say("Stopped.")
