@@ -19,8 +19,8 @@ from tests.processes import until
 AWAY_S = 5.0
 #: how long a worker sleeps: its lease lapses, and the next sweep has its window read by another
 BEYOND_S = LEASE_S + SWEEP_EVERY_S + 5
-#: so many kills, and the longest pause between two of them
-KILLS, PAUSE_S = 10, 2.0
+#: so many blows, and the longest pause between two of them
+BLOWS, PAUSE_S = 10, 2.0
 
 Fault = Callable[[Stage, random.Random], Iterator[None]]
 
@@ -51,15 +51,36 @@ def kill_children(stage: Stage, chance: random.Random) -> Iterator[None]:
 def kill_at_random(stage: Stage, chance: random.Random) -> Iterator[None]:
     """kill -9 of workers and of children, ten times within seconds, at moments that nobody chose."""
     yield
-    for _turn in range(KILLS):
+    for _turn in range(BLOWS):
         time.sleep(chance.uniform(0, PAUSE_S))
-        name = chance.choice(WORKERS)
-        children = stage.processes.children(name)
-        if children and chance.random() < 0.5:
-            os.kill(chance.choice(children), signal.SIGKILL)
+        _kill_any(stage, chance)
+
+
+def _kill_any(stage: Stage, chance: random.Random) -> None:
+    name = chance.choice(WORKERS)
+    children = stage.processes.children(name)
+    if children and chance.random() < 0.5:  # as often the one as the other
+        os.kill(chance.choice(children), signal.SIGKILL)
+    else:
+        stage.processes.kill(name)
+        stage.start(name)
+
+
+def everything_at_once(stage: Stage, chance: random.Random) -> Iterator[None]:
+    """Workers die, Redis forgets, connections of all sorts are reset, the API fails every third request."""
+    yield
+    stage.api.control(fault_rate=0.3, faults=["429", "429-after", "503-after", "500", "502", "504"])
+    proxies = [proxy for proxy in (stage.to_redis, stage.to_api, stage.to_postgres) if proxy is not None]
+    for _turn in range(2 * BLOWS):
+        time.sleep(chance.uniform(0, PAUSE_S))
+        blow = chance.randrange(len(proxies) + 2)
+        if blow < len(proxies):
+            proxies[blow].reset()
+        elif blow == len(proxies):
+            stage.redis.flush()
         else:
-            stage.processes.kill(name)
-            stage.start(name)
+            _kill_any(stage, chance)
+    stage.api.control(fault_rate=0)
 
 
 def freeze_a_worker_beyond_its_lease(stage: Stage, chance: random.Random) -> Iterator[None]:
@@ -225,6 +246,7 @@ ALL: tuple[Fault, ...] = (
     kill_all_workers_in_a_storm,
     stall_api,
     crowd,
+    everything_at_once,
 )
 #: Faults that have no meaning where the database is a file.
 OF_POSTGRES = (restart_postgres, kill_postgres, cut_postgres)

@@ -19,8 +19,8 @@ from tests.processes import until
 
 #: Work that is not under way again by then is lost for practical purposes.
 PATIENCE_S = 150.0
-#: So much must be under way before anything is broken.
-ENOUGH = 3
+#: So many windows must be read, and so many be owed, before anything is broken.
+READ, OWED = 3, 12
 
 _TASK_ID = re.compile(r'"id": ?"[a-z_]+-(\d+)-(\d+)"')
 
@@ -60,7 +60,8 @@ def keep_busy(stage: Stage) -> None:
         stage.ask(kind, format_instant(since), format_instant(now - timedelta(hours=1)))
 
     def enough() -> bool:
-        return len([each for each in owed(stage) if each.lease]) >= ENOUGH
+        found = owed(stage)
+        return len(found) >= OWED and len([each for each in found if each.lease]) >= READ
 
     until("work is under way", enough, 90)
 
