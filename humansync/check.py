@@ -47,6 +47,8 @@ class Findings:
     #: how many of the differences were mended
     mended: int = 0
     requests: int = 0
+    #: what was compared; None where nothing is claimed to be complete
+    window: Window | None = None
     #: why the API does not offer the kind; None where it does
     disabled: str | None = None
     #: why some differences were left as they are
@@ -56,6 +58,11 @@ class Findings:
     def differences(self) -> int:
         """How many records differ."""
         return len(self.missing) + len(self.stale) + len(self.extra)
+
+    @property
+    def left(self) -> int:
+        """How many of them are there still."""
+        return max(0, self.differences - self.mended)
 
 
 @dataclass(slots=True)

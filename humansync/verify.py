@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from humansync import errors, plan
 from humansync.check import Check, Findings
@@ -33,6 +33,12 @@ class Asked:
     #: None: up to the kind's cursor, all that it claims to be complete
     before: datetime | None = None
     repair: bool = False
+    #: how long a kind may wait for its next pass: what is newer than that is not owed yet
+    every_s: Callable[[str], float] = lambda _kind: 0.0
+
+
+class Incomplete(errors.HumansyncError):
+    """A kind could not be compared to the end: nothing is known of it."""
 
 
 def verify(
@@ -42,7 +48,7 @@ def verify(
     slot: Slot | None,
     progress: Callable[[str, int, int], None] = lambda _kind, _requests, _records: None,
 ) -> list[Findings]:
-    """Return what differs, by kind in the order asked. Raises errors.HumansyncError where it cannot be completed.
+    """Return what differs, by kind in the order asked. Raises Incomplete, or what the database or a stop raises.
 
     slot: the shared rate budget; None: without Redis. progress: told of kind, requests and records, from any thread.
     """
@@ -87,15 +93,18 @@ def _whole(parts: Parts, check: Check, window: Window | None, pieces: "Sequence[
     check.findings.disabled = state.disabled
     if window is None:
         return check.findings
+    check.findings.window = window
     try:
         for piece in pieces:
             check.absorb(piece.result())
+        check.settle(window)
     except errors.NotOffered as error:
         if parts.store.coverage(check.kind.name):
-            raise
+            raise Incomplete(f"{check.kind.name} cannot be compared: {error}") from error
         check.findings.disabled = str(error)
         return check.findings
-    check.settle(window)
+    except errors.ApiError as error:
+        raise Incomplete(f"{check.kind.name} cannot be compared: {error}") from error
     found = check.findings
     counts = {name: len(getattr(found, name)) for name in ("missing", "stale", "extra")}
     facts = {"kind": found.kind, "range": str(window), "upstream": found.upstream, "mended": found.mended, **counts}
@@ -107,7 +116,7 @@ def _whole(parts: Parts, check: Check, window: Window | None, pieces: "Sequence[
 def prove(parts: Parts, found: Findings, window: Window, at: datetime | None) -> None:
     """Note in the ledger what the comparison of a range came to."""
     if at is not None:
-        parts.store.prove(found.kind, Proof(window, at, max(0, found.differences - found.mended)))
+        parts.store.prove(found.kind, Proof(window, at, found.left))
 
 
 def ranged(parts: Parts, kind: str, asked: Asked) -> Window | None:
@@ -121,8 +130,11 @@ def ranged(parts: Parts, kind: str, asked: Asked) -> Window | None:
     coverage = parts.store.coverage(kind)
     first = [state.start] if state.start else [each.since for each in coverage[:1]]
     since = asked.since or next(iter(first), None)
-    before = asked.before or plan.cursor(state, coverage) or (end if asked.since else None)
+    cursor = plan.cursor(state, coverage)
+    before = asked.before or cursor or (end if asked.since else None)
     if since is None or before is None:
         return None
+    if cursor is not None:  # what a kind that keeps its period has not asked for yet is no finding
+        end = max(cursor, end - timedelta(seconds=asked.every_s(kind)))
     since, before = floor_second(since), floor_second(min(before, end))
     return Window(since, before) if since < before else None

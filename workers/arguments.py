@@ -61,14 +61,24 @@ def moment(option: str, text: str) -> datetime:
     return found
 
 
-def scope(kinds: Iterable[str], since: str | None, before: str | None, now: datetime | None = None) -> Scope:
-    """Return what a command is to work on. Raises ConfigError."""
+def scope(
+    kinds: Iterable[str],
+    since: str | None,
+    before: str | None,
+    now: datetime | None = None,
+    *,
+    before_alone: bool = False,
+) -> Scope:
+    """Return what a command is to work on. Raises ConfigError.
+
+    before_alone: whether an end without a beginning makes sense to the command.
+    """
     now = now or datetime.now(UTC)
     asked = Scope(known_kinds(kinds), instant("--since", since, now), instant("--before", before, now))
     if asked.since and asked.before and asked.since >= asked.before:
         raise ConfigError(f"--since ({asked.bounds['since']}) must lie before --before ({asked.bounds['before']})")
     if asked.since and asked.since > now:
         raise ConfigError(f"--since ({asked.bounds['since']}) lies in the future")
-    if asked.before and not asked.since:
+    if asked.before and not asked.since and not before_alone:
         raise ConfigError("--before needs --since: a backfill has both bounds")
     return asked

@@ -1,6 +1,6 @@
 """What the command line asks of the queue. Kombu's errors become ours here."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -12,7 +12,9 @@ from config.celery import options
 from config.queues import Queue
 from config.settings import load
 from humansync.errors import StateUnavailable
+from humansync.ledger import WindowRow
 from humansync.redaction import redact_url
+from humansync.windows import format_instant
 
 #: how long workers may take to answer; busy ones answer all the same
 PING_WITHIN_S = 1.0
@@ -68,6 +70,21 @@ def sweep(expires_s: float) -> None:
     """Have lost work looked for and issued again. Raises StateUnavailable."""
     with translated():
         _app().send_task("sync.sweep", queue=Queue.LIVE.value, ignore_result=True, expires=expires_s)
+
+
+def issue(rows: Sequence[WindowRow], queue: Queue) -> None:
+    """Put windows that are owed on a queue. Raises StateUnavailable."""
+    with translated(), _app().producer_or_acquire() as producer:
+        for row in rows:
+            _app().send_task(
+                "sync.window",
+                args=[row.kind, format_instant(row.window.since), format_instant(row.window.before)],
+                kwargs={"window_id": row.id, "epoch": row.epoch},
+                task_id=f"{row.kind}-{row.id}-{row.epoch}",
+                queue=queue.value,
+                producer=producer,
+                ignore_result=True,
+            )
 
 
 def depths() -> dict[str, int]:

@@ -17,7 +17,7 @@ import click
 from humansync.errors import ConfigError, HumansyncError
 from workers import terminated
 
-#: exit statuses of the contract; `verify` adds 3
+#: exit statuses; `verify` adds 3, for differences
 DONE, FAILED, USAGE = 0, 1, 2
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -131,6 +131,44 @@ def status(watch: bool, as_json: bool) -> int:
     return work.status(watch=watch, as_json=as_json)
 
 
+@command.command(short_help="Compare the database with the API.")
+@kinds_argument()
+@click.option("--since", metavar="T", help="From when on (default: all that is kept): " + TIME_HELP)
+@click.option("--before", metavar="T", help="Up to when, not included (default: all that is claimed to be complete).")
+@click.option("--repair", is_flag=True, help="Mend what differs: store what is missing or stale, delete what is extra.")
+@as_json
+def verify(kinds: Sequence[str], since: str | None, before: str | None, repair: bool, as_json: bool) -> int:
+    """Read the API again and compare it with the database, record by record, for every KIND (default: all).
+
+    Names what is missing, stale (another version or other content) and extra (not to be had from the API). Safe
+    beside running workers: records that change meanwhile are no differences. Exit status 0: equal, or all of it mended.
+    3: there are differences.
+    """
+    from workers.arguments import scope
+
+    asked = scope(kinds, since, before, before_alone=True)
+    from workers import verify as work
+
+    return work.verify(asked, repair=repair, as_json=as_json)
+
+
+@command.command(short_help="Try again what was set aside.")
+@kinds_argument()
+@as_json
+def retry(kinds: Sequence[str], as_json: bool) -> int:
+    """Try again what was set aside of every KIND (default: all).
+
+    Parked windows are owed again, at once; rejected records are given to this version's mapping, and stored where it
+    can use them.
+    """
+    from workers.arguments import known_kinds
+
+    named = known_kinds(kinds)
+    from workers import retry as work
+
+    return work.retry(named, as_json=as_json)
+
+
 @command.command(short_help="Stop fetching a KIND.")
 @kinds_argument(required=True)
 def pause(kinds: Sequence[str]) -> int:
@@ -198,7 +236,7 @@ def simulator(arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit with the contract's status; whatever happens, the user reads a sentence."""
+    """Run a command and exit with its status; whatever happens, the user reads a sentence."""
     terminated.listen()
     try:
         status = _run(arguments)

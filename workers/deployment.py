@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from config.settings import Settings, load
 from humansync.errors import HumansyncError
@@ -10,6 +11,9 @@ from humansync.state.shared import Shared
 from humansync.store import Store, make_engine, schema_version
 from workers.processes import VAR
 from workers.redis_server import address, ask, socket_path
+
+if TYPE_CHECKING:
+    from tasks.runtime import Runtime
 
 
 class SchemaOutdated(HumansyncError):
@@ -37,16 +41,32 @@ def embedded_url() -> str | None:
 @contextmanager
 def store(current: Settings) -> Iterator[Store]:
     """Open the database. Raises SchemaOutdated, saying what to do."""
-    engine = make_engine(current.database_url)
-    opened = Store(engine)
+    opened = Store(make_engine(current.database_url))
     try:
-        found, wanted = schema_version(engine)
-        if found is None:
-            raise SchemaOutdated("the database has no tables yet: run `humansync migrate`")
-        if found != wanted:
-            raise SchemaOutdated(
-                f"the database's schema is at {found}, this version needs {wanted}: run `humansync migrate`"
-            )
+        _check_schema(opened)
+        yield opened
+    finally:
+        opened.close()
+
+
+def _check_schema(opened: Store) -> None:
+    found, wanted = schema_version(opened.engine)
+    if found is None:
+        raise SchemaOutdated("the database has no tables yet: run `humansync migrate`")
+    if found != wanted:
+        raise SchemaOutdated(
+            f"the database's schema is at {found}, this version needs {wanted}: run `humansync migrate`"
+        )
+
+
+@contextmanager
+def runtime(current: Settings) -> "Iterator[Runtime]":
+    """Open all that a worker holds open. Raises ConfigError without credentials, SchemaOutdated."""
+    from tasks.runtime import open_runtime  # noqa: PLC0415 -- brings Celery along
+
+    opened = open_runtime(current)
+    try:
+        _check_schema(opened.parts.store)
         yield opened
     finally:
         opened.close()

@@ -61,7 +61,7 @@ class Report:
         return not (Phase.FAILED in phases or (phases == {Phase.DISABLED} and len(self.kinds) > 1))
 
     def document(self) -> dict[str, object]:
-        """Return the document that the contract describes."""
+        """Return the document that `--json` prints: keys may be added, none goes."""
         return {
             "ok": self.ok,
             "seconds": round(self.seconds, 3),

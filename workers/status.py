@@ -28,7 +28,7 @@ GONE_AFTER_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One kind, as the contract's document has it."""
+    """One kind, as people and scripts read of it."""
 
     kind: str
     cursor: datetime | None
@@ -49,7 +49,7 @@ class Picture:
     notes: Sequence[str] = ()
 
     def document(self) -> dict[str, object]:
-        """Return the document that the contract describes."""
+        """Return the document that `--json` prints: keys may be added, none goes."""
         return {
             "kinds": [
                 {

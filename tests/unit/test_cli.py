@@ -39,7 +39,10 @@ def test_help_and_usage_errors_import_nothing_slow(words: list[str]) -> None:
 def test_help_lists_every_command_first_steps_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines() if line]
-    assert listed == ["run", "up", "sync", "status", "pause", "resume", "reset", "doctor", "migrate", "simulator"]
+    assert listed == [
+        *("run", "up", "sync", "status", "verify", "retry", "pause", "resume", "reset", "doctor", "migrate"),
+        "simulator",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,13 @@ def test_help_lists_every_command_first_steps_first(capsys: pytest.CaptureFixtur
         (["run", "--since", "2199-01-01"], "future"),
         (["run", "--before", "2026-01-01"], "--before needs --since"),
         (["sync", "weight"], "did you mean weights?"),
+        (["verify", "weight"], "did you mean weights?"),
+        (["verify", "--since", "yesterday"], "--since: 'yesterday' is not a day (2026-01-31)"),
+        (["verify", "--since", "2026-02-01", "--before", "2026-01-01"], "must lie before"),
+        (["verify", "--since", "2199-01-01"], "future"),
+        (["verify", "--before", "soon"], "--before: 'soon'"),
+        (["verify", "sleeps", "--before", "2026-01-01"], "HUMANAPI_CLIENT_ID and HUMANAPI_APP_KEY are not set"),
+        (["retry", "weight"], "did you mean weights?"),
         (["pause"], "Missing argument"),
         (["pause", "slep"], "did you mean sleeps?"),
         (["reset", "sleeps"], "--to"),

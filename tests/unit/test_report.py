@@ -37,7 +37,7 @@ def test_a_kind_that_is_not_offered_is_fine_unless_all_of_several_are(kinds: lis
     assert Report(kinds, 1.0, NOW).ok is ok
 
 
-def test_the_document_is_that_of_the_contract() -> None:
+def test_the_document_has_the_keys_that_scripts_rely_on() -> None:
     assert Report([DONE, FAILED], 2.34567, NOW).document() == {
         "ok": False,
         "seconds": 2.346,

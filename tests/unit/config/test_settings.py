@@ -13,7 +13,7 @@ def _no_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_defaults_are_those_of_the_contract() -> None:
+def test_defaults_are_those_that_are_documented() -> None:
     settings = load()
     assert settings.base_url == "https://api.humanapi.co/v1"
     assert settings.database_url == "sqlite:///var/humansync.db"
