@@ -308,8 +308,11 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     if not places and (divisible or not walk.unstable or not facts.received):
         return _step_back(row)
     last = places[-1] if places else -1
-    unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1])
     stepped_back = walk.misses > 0
+    unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1])
+    # Rows of a kind read whole do not leave when they change, they move: an anchor that reappears after a step back
+    # may have moved past rows that no page has shown.
+    unstable = unstable or (stepped_back and kind.read is Read.WHOLE)
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - 1 - last

@@ -24,7 +24,7 @@ from humansync.store.kind_rows import Sums
 from humansync.store.rejects import Replayed
 from humansync.store.tables import sync_meta
 from humansync.store.totals import Totals, totals
-from humansync.store.upsert import delete_unseen, mark_seen, upsert
+from humansync.store.upsert import NOT_YET, delete_unseen, mark_seen, upsert
 from humansync.store.writing import insert
 from humansync.windows import Window, floor_second
 
@@ -144,13 +144,14 @@ class Store:
         Raises StaleEpoch, with nothing changed, if somebody else has moved the window on.
         """
         with self._write() as connection:
-            changed = upsert(connection, kind, batch, now)
+            whole = kind.read is Read.WHOLE
+            changed = upsert(connection, kind, batch, now, seen=NOT_YET if whole else None)
             if batch.rejected:
                 rejects.add(connection, kind.name, row.window, batch.rejected, now)
             if changed and row.covered_to is not None:
                 proof_rows.note_late(connection, kind, batch.updated, row.covered_to, now)
             step = settle(changed)
-            if kind.read is Read.WHOLE:
+            if whole:
                 # the clock that `stale_before` is read from: the API's, at the beginning of the pass
                 mark_seen(connection, kind, batch, step.walk.began_at or now)
                 if step.stale_before is not None:

@@ -7,7 +7,7 @@ SQLite takes tuples.
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ POSTGRESQL_CASTS = {
     Type.DATE: "({})::date",
     Type.JSON: "({})::jsonb",
 }
+#: What a new row's `synced_at` says until its pass is noted: `mark_seen`.
+NOT_YET = datetime(1970, 1, 1, tzinfo=UTC)
 #: A complete read of a kind without times that seems to delete more than this is not believed ...
 DELETED_SHARE = 0.2
 #: ... unless it is so few rows.
@@ -47,20 +49,30 @@ class _Statements(NamedTuple):
     seen: str
 
 
-def upsert(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime, *, mending: bool = False) -> int:
+def upsert(
+    connection: sa.Connection,
+    kind: Kind,
+    batch: Batch,
+    now: datetime,
+    *,
+    seen: datetime | None = None,
+    mending: bool = False,
+) -> int:
     """Insert or update the batch's rows; return how many were. Older and equal versions change nothing.
 
-    mending: what is stored at the same instant is overwritten whatever it is.
+    seen: `synced_at` of new rows, where it is not `now`. mending: what is stored at the same instant is
+    overwritten whatever it is.
     """
     if not batch.rows and batch.text is None:
         return 0
     if connection.dialect.name == "sqlite":
-        return _upsert_sqlite(connection, kind, batch, now, mending=mending)
-    statements, stamp = _postgresql(kind.name), f"{instant_text(now)}+00"
+        return _upsert_sqlite(connection, kind, batch, (now, seen or now), mending=mending)
+    statements = _postgresql(kind.name)
+    stamps = (f"{instant_text(now)}+00", f"{instant_text(seen or now)}+00")
     if batch.text is not None:
-        return connection.exec_driver_sql(statements.received, (stamp, stamp, batch.text)).rowcount
+        return connection.exec_driver_sql(statements.received, (*stamps, batch.text)).rowcount
     statement = statements.mend if mending else statements.upsert
-    return connection.exec_driver_sql(statement, (stamp, stamp, page_text(batch))).rowcount
+    return connection.exec_driver_sql(statement, (*stamps, page_text(batch))).rowcount
 
 
 def page_text(batch: Batch) -> str:
@@ -69,9 +81,11 @@ def page_text(batch: Batch) -> str:
     return orjson.dumps(rows).decode()
 
 
-def _upsert_sqlite(connection: sa.Connection, kind: Kind, batch: Batch, now: datetime, *, mending: bool) -> int:
-    stamp = instant_text(now)
-    rows = [(*row, payload.decode(), stamp) for row, payload in zip(batch.rows, batch.payloads, strict=True)]
+def _upsert_sqlite(
+    connection: sa.Connection, kind: Kind, batch: Batch, stamps: tuple[datetime, datetime], *, mending: bool
+) -> int:
+    now, seen = map(instant_text, stamps)
+    rows = [(*row, payload.decode(), now, seen) for row, payload in zip(batch.rows, batch.payloads, strict=True)]
     driver = connection.connection.dbapi_connection
     before: int = driver.total_changes  # type: ignore[union-attr]  # sqlite3's own
     statements = _sqlite(kind.name)
@@ -81,7 +95,10 @@ def _upsert_sqlite(connection: sa.Connection, kind: Kind, batch: Batch, now: dat
 
 
 def mark_seen(connection: sa.Connection, kind: Kind, batch: Batch, at: datetime) -> None:
-    """Note on every row of the batch, changed or not, that it was seen at this instant."""
+    """Note on every row of the batch, changed or not, that it was seen at this instant.
+
+    A row keeps the latest: of two passes at once, the one that began earlier must not age what the other has seen.
+    """
     if not batch.rows:
         return
     names = [field.column for field in columns(kind)]
@@ -129,7 +146,7 @@ def _postgresql(name: str) -> _Statements:
         upsert=f"{_insert(kind)} {select} FROM jsonb_array_elements(%s::jsonb) AS e {_on_conflict(kind)}",
         received=f"{_insert(kind)} {received} FROM {in_order} {_on_conflict(kind)}",
         mend=f"{_insert(kind)} {select} FROM jsonb_array_elements(%s::jsonb) AS e {_on_conflict(kind, mending=True)}",
-        seen=f"UPDATE {quoted(name)} AS t SET synced_at = %s::timestamptz "
+        seen=f"UPDATE {quoted(name)} AS t SET synced_at = greatest(t.synced_at, %s::timestamptz) "
         f"FROM jsonb_array_elements(%s::jsonb) AS e WHERE {same_key}",
     )
 
@@ -137,14 +154,13 @@ def _postgresql(name: str) -> _Statements:
 @cache
 def _sqlite(name: str) -> _Statements:
     kind = KINDS[name]
-    last = len(columns(kind)) + 2
-    values = ", ".join(f"?{i}" for i in range(1, last + 1))
+    values = ", ".join("?" * (len(columns(kind)) + 3))
     same_key = " AND ".join(f"{quoted(column)} = ?" for column in kind.identity)
     return _Statements(
-        upsert=f"{_insert(kind)} VALUES ({values}, ?{last}) {_on_conflict(kind)}",
+        upsert=f"{_insert(kind)} VALUES ({values}) {_on_conflict(kind)}",
         received="",
-        mend=f"{_insert(kind)} VALUES ({values}, ?{last}) {_on_conflict(kind, mending=True)}",
-        seen=f"UPDATE {quoted(name)} SET synced_at = ? WHERE {same_key}",
+        mend=f"{_insert(kind)} VALUES ({values}) {_on_conflict(kind, mending=True)}",
+        seen=f"UPDATE {quoted(name)} SET synced_at = max(synced_at, ?) WHERE {same_key}",
     )
 
 
@@ -175,7 +191,9 @@ def _insert(kind: Kind) -> str:
 
 def _on_conflict(kind: Kind, *, mending: bool = False) -> str:
     """Return the clause that lets only a newer version, or other content at the same instant, overwrite."""
-    updated = [name for name in [*_names(kind), "payload", "synced_at"] if name not in kind.identity]
+    # of a kind read whole it says when the row was last seen: `mark_seen` alone moves that
+    stamps = ["synced_at"] if kind.read is Read.WINDOWED else []
+    updated = [name for name in [*_names(kind), "payload", *stamps] if name not in kind.identity]
     assignments = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in updated)
     if mending:
         newer = "excluded.updated_at >= t.updated_at" if kind.read is Read.WINDOWED else "true"

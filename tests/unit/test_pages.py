@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from humansync import pages
 from humansync.errors import FilterIgnored, Uncertain
-from humansync.ledger import KindState, Purpose, State, WindowRow
+from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
 from humansync.windows import SECOND, Window
 from tests.unit.reader_model import NOW, SETTLE_S, ModelApi, read, spread
 
@@ -148,6 +148,16 @@ def test_a_short_page_that_could_be_a_cap_is_confirmed() -> None:
     facts = pages.Facts(100, names[:100], [MONTH.since] * 100, NOW)
     step = pages.settle(row(MONTH), KindState("activities", largest_page=104), facts, settle_s=SETTLE_S)
     assert step.state is State.DONE
+
+
+def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete() -> None:
+    """Rows of a kind read whole move when they change; switch off the clause on WHOLE in `_next_page`."""
+    walk = Walk(offset=400, overlap=50, anchor=("a", "b", "c"), misses=1, began_at=NOW)
+    row = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.WALKING, 3, walk)
+    # 300 rows moved, "b" among them: what is found of the anchor stands behind rows that were skipped over
+    facts = pages.Facts(3, ["x", "y", "b"], [], NOW)
+    step = pages.settle(row, KindState("genetic_traits", largest_page=500), facts, settle_s=SETTLE_S)
+    assert (step.state, step.walk.unstable, step.why) == (State.WALKING, True, "order changes: another pass")
 
 
 @pytest.mark.parametrize("cap", [500, 250, 50])

@@ -211,6 +211,17 @@ def test_an_incomplete_walk_deletes_nothing(store: Store) -> None:
     assert len(traits(store)) == 4
 
 
+# The mechanism: `greatest` and `max` in store/upsert.py, `seen`.
+@pytest.mark.parametrize("changed", [False, True])
+def test_of_two_walks_at_once_the_older_ages_nothing_that_the_newer_has_seen(store: Store, changed: bool) -> None:
+    page = [record(TRAITS, i) for i in range(1, 5)]
+    walk_whole(store, page, START + 2 * SECOND, complete=False)
+    older = [{**each, "trait": "told otherwise"} for each in page] if changed else page
+    walk_whole(store, older, START + SECOND, complete=False)
+    walk_whole(store, page[:1], START + 2 * SECOND)
+    assert len(traits(store)) == 4
+
+
 # The mechanism: DELETED_SHARE and DELETED_FEW in store/upsert.py, `delete_unseen`.
 def test_a_walk_that_lost_most_of_the_table_is_not_believed(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     walk_whole(store, [record(TRAITS, i) for i in range(100)], START)
