@@ -79,6 +79,12 @@ prove-servers: $(VENV)/dev.stamp ## a first load from every kind of server that 
 chaos: $(VENV)/dev.stamp ## kill, freeze and cut everything that a deployment consists of, half an hour; SEED=n
 	@$(RUN) tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+N ?= 1000
+
+.PHONY: simulate
+simulate: $(VENV)/dev.stamp ## made-up lives of the whole system, everything failing, each compared with the truth; N=10000, or SEED=17
+	@$(RUN) tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(N)) $(ARGS)
+
 ##@ Work
 .PHONY: format
 format: $(VENV)/dev.stamp ## format the code and mend what can be mended by itself
