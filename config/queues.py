@@ -17,4 +17,5 @@ ROUTES: dict[str, dict[str, str]] = {
     "sync.sweep": {"queue": Queue.LIVE},
     "sync.window": {"queue": Queue.BACKFILL},
     "sync.page": {"queue": Queue.BACKFILL},
+    "sync.audit": {"queue": Queue.BACKFILL},
 }

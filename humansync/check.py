@@ -158,11 +158,15 @@ class Check:
     slot: Slot | None
     repair: bool
     stopped: Callable[[], bool] = lambda: False
+    #: whether extra rows are deleted, where it repairs
+    delete: bool = True
     #: told of the requests and the records of each part as it is done
     progress: Callable[[int, int], None] = lambda _requests, _records: None
     findings: Findings = field(init=False)
     #: identity -> stored version of rows that the API has not shown in their place
     suspects: dict[str, str] = field(default_factory=dict)
+    #: what is compared completely, but for the suspects
+    compared: list[Window] = field(default_factory=list)
     #: the oldest version that the API has shown, as a cell
     shown_from: str | None = None
     #: the API's clock when the first part was read
@@ -172,6 +176,11 @@ class Check:
     def __post_init__(self) -> None:
         self.findings = Findings(self.kind.name)
         self._reader = Reader(self.parts, self.kind, self.slot, self.stopped)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far."""
+        return self._reader.requests
 
     def absorb(self, other: "Check") -> None:
         """Take over what another check has found in another part of the range."""
@@ -195,6 +204,7 @@ class Check:
         """Compare one window, at most 30 days wide; extra rows are only suspected. Mends the rest if asked to."""
         for piece in self._reader.read(window, self._comparing):
             self._compared(piece)
+            self.compared.append(piece.window)
             self.progress(self._reader.requests - self.findings.requests, len(piece.taken.seen))
             self.findings.requests = self._reader.requests
 
@@ -287,24 +297,28 @@ class Check:
 
     # --- rows that the API has not shown ----------------------------------------------------------
 
-    def settle(self, window: Window) -> None:
-        """Decide on the suspects of a range once all of it is compared; delete those that are extra if asked to."""
+    def settle(self, window: Window, *, moved_from: datetime | None = None) -> None:
+        """Decide on the suspects of a range once all of it is compared; delete those that are extra if asked to.
+
+        moved_from: only records that have changed since then are looked for, so that one which changed earlier, and
+        has not come in since, counts as extra; None: from the end of the range on.
+        """
         suspects = {each: cell for each, cell in self.suspects.items() if each not in self.findings.stale}
         cells = self._cells(suspects)
         suspects = {each: cell for each, cell in suspects.items() if cells.get(each) == cell}
         if suspects and self.kind.read is Read.WINDOWED:
-            suspects = self._without_moved(suspects, window)
+            suspects = self._without_moved(suspects, max(window.before, moved_from or window.before))
         self.findings.extra |= suspects.keys()
-        if self.repair and suspects:
+        if self.repair and self.delete and suspects:
             self._delete(suspects, window)
         self.findings.requests = self._reader.requests
 
-    def _without_moved(self, suspects: dict[str, str], window: Window) -> dict[str, str]:
-        """Return the suspects that the API has nowhere later either."""
+    def _without_moved(self, suspects: dict[str, str], since: datetime) -> dict[str, str]:
+        """Return the suspects that the API has nowhere from an instant on either."""
         first = self.began_at or self.parts.api_now()
         asked_at = self.parts.api_now()
         ahead = asked_at + FUTURE
-        found = self._look_for(suspects, _newest_first(Window(window.before, floor_second(ahead))))
+        found = self._look_for(suspects, _newest_first(Window(floor_second(since), floor_second(ahead))))
         found |= self._last_look(suspects.keys() - found.keys(), min(first, asked_at))
         self._moved({each: record for each, record in found.items() if each in suspects})
         cells = self._cells(suspects)

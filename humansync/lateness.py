@@ -71,6 +71,15 @@ class Lateness:
     recent_s: float
     classes: tuple[Late, ...]
 
+    def percentile(self, share: float) -> float:
+        """Return how late at most that share of the late records was, in seconds, as finely as classes tell."""
+        left = share * self.records
+        for late in self.classes:
+            left -= late.records
+            if left <= 0:
+                return min(float(late.up_to_s or late.longest_s), late.longest_s)
+        return self.longest_s
+
     def near(self, overlap_s: float) -> bool:
         """Whether records of the last month came near the overlap, or were beyond it."""
         return self.recent_s >= NEAR * overlap_s

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from humansync.windows import Window, gaps, merge
+from humansync.windows import SECOND, Window, gaps, merge
 
 #: Adjoining ranges proven within this of each other become one, dated by the older: the list stays short.
 TOGETHER = timedelta(days=7)
 #: An audit leaves the last days alone: the sweep reads them again anyway, and most records change there.
 SETTLED = timedelta(days=3)
+#: What is proven is looked at again after this long, as far as turns reach.
+AGAIN = timedelta(days=7)
 #: An audit's window, where nothing is known of density.
 UNKNOWN_S = 86_400.0
 #: Rows an audit aims at with one request: half a page, so that most windows need no cutting.
@@ -54,27 +56,38 @@ def pick(
     now: datetime,
     *,
     requests: int,
+    chance: float,
 ) -> Window | None:
-    """Return the covered window whose proof is oldest, one without any first; None where nothing has settled.
+    """Return a covered window to compare next, drawn by lot; None where all is proven as of late, or nothing is old.
 
-    density: rows per second. requests: about so many may be spent on it.
+    What was never proven goes first, then what was proven longest ago. By lot, because a window that cannot be read
+    must not keep the others from their turn. density: rows per second. requests: about so many may be spent on it.
+    chance: uniform in [0, 1).
     """
     edge = now - SETTLED
-    settled = [_until(window, edge) for window in merge(coverage)]
-    parts = [window for window in settled if window is not None]
-    unproven = [gap for window in parts for gap in gaps(window, [proof.window for proof in proofs])]
-    candidates = unproven[:1] or [
+    settled = [part for window in merge(coverage) if (part := _until(window, edge)) is not None]
+    unproven = [gap for window in settled for gap in gaps(window, [proof.window for proof in proofs])]
+    candidates = unproven or [
         common
-        for proof in sorted(proofs, key=lambda each: (each.proven_at, each.window))
-        for window in parts
-        if (common := _common(proof.window, window)) is not None
+        for proof in proofs
+        for window in settled
+        if now - proof.proven_at > AGAIN and (common := _common(proof.window, window)) is not None
     ]
-    if not candidates:
-        return None
-    chosen = candidates[0]
     width_s = requests * ROWS_A_REQUEST / density if density else UNKNOWN_S
-    width = min(timedelta(seconds=max(1, int(width_s))), LONGEST) if width_s < LONGEST.total_seconds() else LONGEST
-    return Window(chosen.since, min(chosen.before, chosen.since + width))
+    return _drawn(candidates, max(1, int(min(width_s, LONGEST.total_seconds()))), chance)
+
+
+def _drawn(windows: Sequence[Window], width_s: int, chance: float) -> Window | None:
+    """Return one of the nearly equal parts, none wider than `width_s`, that the windows can be cut into."""
+    second = int(chance * sum(window.seconds for window in windows))
+    for window in windows:
+        if second < window.seconds:
+            parts = -(-window.seconds // width_s)
+            number = (second * parts + parts - 1) // window.seconds
+            since, before = (window.seconds * i // parts for i in (number, number + 1))
+            return Window(window.since + SECOND * since, window.since + SECOND * before)
+        second -= window.seconds
+    return None
 
 
 def _until(window: Window, edge: datetime) -> Window | None:
@@ -100,9 +113,12 @@ class Standing:
     differences: int
 
 
-def standing(coverage: Sequence[Window], proofs: Sequence[Proof]) -> Standing:
-    """Return how much of what is covered is proven equal, and when that was proven."""
-    merged = merge(coverage)
+def standing(coverage: Sequence[Window], proofs: Sequence[Proof], *, whole: bool = False) -> Standing:
+    """Return how much of what is covered is proven equal, and when that was proven.
+
+    whole: the kind has no times, so that one comparison is about all of it.
+    """
+    merged = [proof.window for proof in proofs] if whole and proofs else merge(coverage)
     covered_s = sum(window.seconds for window in merged)
     equal = [
         (part, proof.proven_at)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from humansync import errors, plan
 from humansync.check import Check, Findings
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 THREADS = 4
 #: A range is not cut into windows narrower than this only to have several: each costs at least a request.
 _NARROWEST_S = 86_400.0
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def verify(
         def told(requests: int, records: int) -> None:
             progress(kind, requests, records)
 
-        return Check(parts, KINDS[kind], slot, asked.repair, stop.is_set, told)
+        return Check(parts, KINDS[kind], slot, asked.repair, stop.is_set, progress=told)
 
     def compared(kind: str, window: Window) -> Check:
         one = check(kind)
@@ -115,6 +117,8 @@ def _whole(parts: Parts, check: Check, window: Window | None, pieces: "Sequence[
 
 def prove(parts: Parts, found: Findings, window: Window, at: datetime | None) -> None:
     """Note in the ledger what the comparison of a range came to."""
+    if KINDS[found.kind].read is Read.WHOLE:  # each comparison takes the place of all before
+        window = Window(_BEGINNING, window.before)
     if at is not None:
         parts.store.prove(found.kind, Proof(window, at, found.left))
 

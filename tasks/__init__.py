@@ -1,5 +1,5 @@
 """The register: importing this package makes every task known by name."""
 
-from tasks import plan, repair, sync
+from tasks import audit, plan, repair, sync
 
-__all__ = ["plan", "repair", "sync"]
+__all__ = ["audit", "plan", "repair", "sync"]

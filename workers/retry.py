@@ -46,10 +46,7 @@ def retry(kinds: Sequence[str], *, as_json: bool) -> int:
 
 def _retried(store: Store, kind: str) -> Retried:
     replayed = store.replay(KINDS[kind], datetime.now(UTC))
-    windows = store.unpark(kind)
-    # The sweep leaves alone what was touched just now.
-    store.touch([row.id for row in windows], datetime.now(UTC))
-    return Retried(kind, windows, replayed.restored, replayed.left, store.kind(kind).paused)
+    return Retried(kind, store.unpark(kind), replayed.restored, replayed.left, store.kind(kind).paused)
 
 
 def _issue(settings: Settings, rows: Sequence[WindowRow]) -> str | None:
@@ -100,12 +97,10 @@ def report(found: Sequence[Retried], away: str | None) -> str:
 
 
 def _sentence(each: Retried) -> str:
-    parts = []
-    if each.windows:
-        number = "1 window is" if len(each.windows) == 1 else f"{count(len(each.windows))} windows are"
-        parts.append(f"{number} {'owed again, but the kind is paused' if each.paused else 'tried again'}")
-    if each.restored:
-        parts.append(f"{count(each.restored)} rejected records are stored now")
-    if each.rejected:
-        parts.append(f"{count(each.rejected)} rejected records still cannot be used")
-    return ", ".join(parts)
+    again = "owed again, but the kind is paused" if each.paused else "tried again"
+    facts = {
+        f"parked windows {again}": len(each.windows),
+        "rejected records stored": each.restored,
+        "rejected records that still cannot be used": each.rejected,
+    }
+    return ", ".join(f"{what}: {count(number)}" for what, number in facts.items() if number)

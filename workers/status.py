@@ -15,13 +15,14 @@ from humansync.kinds import KINDS
 from humansync.ledger import KindState
 from humansync.store import Store, Totals
 from humansync.windows import format_instant
-from workers import deployment
+from workers import deployment, evidence
+from workers.evidence import Evidence
 from workers.tables import Column, count, span, styled, table
 
 #: pause between two pictures of `--watch`
 WATCH_S = 2.0
 #: columns of a terminal on which the whole table fits
-WIDE = 100
+WIDE = 118
 #: a worker that has not ticked for this long is not listed
 GONE_AFTER_S = 120.0
 
@@ -36,12 +37,14 @@ class Fact:
     state: str
     totals: Totals
     last_error: str | None
+    evidence: Evidence = field(default_factory=Evidence)
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A deployment at one instant."""
 
+    now: datetime
     kinds: Sequence[Fact]
     workers: Sequence[Mapping[str, object]] = ()
     queues: Mapping[str, int] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Picture:
                         "failed": fact.totals.failed,
                     },
                     "last_error": fact.last_error,
+                    **fact.evidence.document(),
                 }
                 for fact in self.kinds
             ],
@@ -90,6 +94,7 @@ def status(*, watch: bool, as_json: bool) -> int:
 
 def take(settings: Settings) -> Picture:
     """Return what database and Redis know now; what does not answer is left out and noted."""
+    now = datetime.now(UTC)
     notes: list[str] = []
     workers: list[Mapping[str, object]] = []
     queues: dict[str, int] = {}
@@ -100,32 +105,34 @@ def take(settings: Settings) -> Picture:
 
         queues = broker.depths()
         # One that has had nothing to do goes through no task: it answers for itself, now.
-        seen = dict.fromkeys(broker.answering(), 0.0) | {name: ago for name, ago in ticks.items() if ago < GONE_AFTER_S}
+        seen = {name: ago for name, ago in ticks.items() if ago < GONE_AFTER_S}
+        seen |= dict.fromkeys(broker.answering(seen), 0.0)
         workers = [{"name": name, "seen_s_ago": round(ago, 1)} for name, ago in sorted(seen.items())]
     except StateUnavailable as error:
         away = str(error).rstrip(".") if settings.has_redis else "no Redis runs here"
         notes.append(f"{away}; workers and queues are not seen")
     try:
         with deployment.store(settings) as store:
-            kinds = facts(store, datetime.now(UTC))
+            kinds = facts(store, now, settings.overlap_s)
     except deployment.SchemaOutdated as error:
         notes.append(str(error))
         kinds = [Fact(kind, None, None, "idle", Totals(), None) for kind in KINDS]
-    return Picture(kinds, workers, queues, notes)
+    return Picture(now, kinds, workers, queues, notes)
 
 
-def facts(store: Store, now: datetime) -> list[Fact]:
+def facts(store: Store, now: datetime, overlap_s: float) -> list[Fact]:
     """Return a fact per kind, in the catalogue's order, from the ledger alone: cursors in Redis follow it a moment later."""
     totals, states = store.totals(), store.kinds()
     offset_s = float(store.meta("clock_offset_s") or 0)
     api_now = now + timedelta(seconds=offset_s)
+    known = evidence.gather(store, overlap_s, now)
     picture = []
     for kind, state in states.items():
         cursor = plan.cursor(state, store.coverage(kind))
         lag_s = round((api_now - cursor).total_seconds(), 3) if cursor else None
         word = standing(state, totals[kind])
         error = state.last_error if word == "failing" else state.disabled
-        picture.append(Fact(kind, cursor, lag_s, word, totals[kind], error))
+        picture.append(Fact(kind, cursor, lag_s, word, totals[kind], error, known[kind]))
     return picture
 
 
@@ -141,14 +148,6 @@ def standing(state: KindState, sums: Totals) -> str:
     return "syncing" if sums.owed or sums.walking else "idle"
 
 
-_COUNTED = ("records", "owed", "walking", "done", "failed")
-_COLUMNS = (
-    Column("kind"),
-    Column("state"),
-    Column("complete to"),
-    Column("lag", number=True),
-    *(Column(name, number=True) for name in _COUNTED),
-)
 _STYLES = {"failing": "red", "paused": "yellow", "disabled": "dim"}
 
 
@@ -162,26 +161,43 @@ def _print(picture: Picture, *, as_json: bool) -> None:
     for fact in picture.kinds:
         if fact.last_error:
             print(styled(f"{fact.kind}: {fact.last_error}", _STYLES.get(fact.state, "")))
+        for remark in fact.evidence.remarks(fact.kind, picture.now):
+            print(styled(remark, "yellow"))
     seen = [f"{worker['name']} ({span(float(str(worker['seen_s_ago'])))} ago)" for worker in picture.workers]
     print(f"workers: {', '.join(seen) or 'none seen'}")
     print(f"queues:  {', '.join(f'{name} {depth}' for name, depth in picture.queues.items()) or 'not seen'}")
 
 
+#: Columns that a narrow terminal has no room for: the lag says what the cursor says.
+_WIDE_ONLY = {"complete to", "walking", "done", "late"}
+_TEXTS = ("kind", "state", "complete to")
+
+
 def _table(kinds: Sequence[Fact]) -> str:
-    rows = [
-        [
-            fact.kind,
-            fact.state,
-            format_instant(fact.cursor.replace(microsecond=0)) if fact.cursor else "-",
-            span(fact.lag_s),
-            *(count(getattr(fact.totals, name)) for name in _COUNTED),
-        ]
-        for fact in kinds
-    ]
-    total = ["total", "", "", "", *(count(sum(getattr(fact.totals, name) for fact in kinds)) for name in _COUNTED)]
-    columns = list(_COLUMNS)
-    if sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE:
-        del columns[2]  # the cursor: the lag says the same
-        for row in (*rows, total):
-            del row[2]
-    return table(columns, rows, total=total, styles=[_STYLES.get(fact.state, "") for fact in kinds])
+    wide = not sys.stdout.isatty() or shutil.get_terminal_size().columns >= WIDE
+    rows = [_cells(fact) for fact in kinds]
+    counted = {name: sum(getattr(fact.totals, name) for fact in kinds) for name in _COUNTED}
+    total = {"kind": "total", **{name: count(number) for name, number in counted.items()}}
+    names = [name for name in rows[0] if wide or name not in _WIDE_ONLY]
+    return table(
+        [Column(name, number=name not in _TEXTS) for name in names],
+        [[row[name] for name in names] for row in rows],
+        total=[total.get(name, "") for name in names],
+        styles=[_STYLES.get(fact.state, "") for fact in kinds],
+    )
+
+
+_COUNTED = ("records", "owed", "walking", "done", "failed")
+
+
+def _cells(fact: Fact) -> dict[str, str]:
+    """Return a kind's row, by column."""
+    return {
+        "kind": fact.kind,
+        "state": fact.state,
+        "complete to": format_instant(fact.cursor.replace(microsecond=0)) if fact.cursor else "-",
+        "lag": span(fact.lag_s),
+        **{name: count(getattr(fact.totals, name)) for name in _COUNTED},
+        "proven": fact.evidence.share(),
+        "late": fact.evidence.lateness(),
+    }

@@ -154,7 +154,7 @@ def test_a_pass_in_which_nothing_moves_fails_in_the_end(store: Store, monkeypatc
 
 def test_status_says_in_one_word_where_a_kind_stands(store: Store) -> None:
     def words() -> dict[str, str]:
-        return {fact.kind: fact.state for fact in status.facts(store, NOW)}
+        return {fact.kind: fact.state for fact in status.facts(store, NOW, 900)}
 
     assert set(words().values()) == {"idle"}
     row = planned(store, "sleeps", WINDOW)[0]
@@ -164,7 +164,7 @@ def test_status_says_in_one_word_where_a_kind_stands(store: Store) -> None:
     assert words()["meals"] == "paused"
     assert words()["bmis"] == "disabled"
     store.fail(row, error="the API answered 500", now=NOW, not_before=None, state=State.OWED)
-    failing = next(fact for fact in status.facts(store, NOW) if fact.kind == "sleeps")
+    failing = next(fact for fact in status.facts(store, NOW, 900) if fact.kind == "sleeps")
     assert (failing.state, failing.last_error) == ("failing", "the API answered 500")
 
 
@@ -172,9 +172,9 @@ def test_the_ledger_gives_cursor_and_lag(store: Store) -> None:
     row = planned(store, "activities", Window(NOW - DAY, NOW - timedelta(seconds=130)))[0]
     done = Step(state=State.DONE, walk=Walk(), read_at=NOW, why="all read")
     store.commit(row, KINDS["activities"], parse(KINDS["activities"], []), lambda _: done, NOW)
-    fact = status.facts(store, NOW)[0]
+    fact = status.facts(store, NOW, 900)[0]
     assert (fact.cursor, fact.lag_s) == (NOW - timedelta(seconds=130), 130.0)
-    assert status.Picture([fact]).document() == {
+    assert status.Picture(NOW, [fact]).document() == {
         "kinds": [
             {
                 "kind": "activities",
@@ -184,6 +184,11 @@ def test_the_ledger_gives_cursor_and_lag(store: Store) -> None:
                 "records": 0,
                 "windows": {"owed": 0, "walking": 0, "done": 1, "failed": 0},
                 "last_error": None,
+                "proven": {"share": 0.0, "oldest_at": None, "latest_at": None, "differences": 0},
+                "parked": [],
+                "rejected": 0,
+                "rejected_reasons": {},
+                "late": None,
             }
         ],
         "workers": [],
