@@ -71,6 +71,10 @@ imports: $(VENV)/dev.stamp ## imports point one way
 browser: $(VENV)/browser.stamp ## look at Flower's pages in this machine's Chromium
 	@$(RUN) pytest -q -m browser $(ARGS)
 
+.PHONY: prove-verify
+prove-verify: $(VENV)/dev.stamp ## 1,000 errors planted among 100,000 records: all found, none falsely, all mended; some minutes
+	@$(RUN) pytest -q tests/acceptance/prove_verify.py --durations=0 $(ARGS)
+
 .PHONY: prove-servers
 prove-servers: $(VENV)/dev.stamp ## a first load from every kind of server that the API could be, many minutes; SEED=n
 	@$(RUN) pytest -q -n 2 --dist worksteal tests/acceptance/prove_servers.py $(ARGS)

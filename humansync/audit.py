@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 SHARE = 0.005
 #: ... but so many in any case, and never more than so many.
 LEAST, MOST = 4, 40
+#: A burst may take so many before the first part of it is complete: it must not stay unproven for ever.
+MOST_FOR_A_PART = 100
 #: What it takes beyond that to look for records that have moved meanwhile.
 BEYOND = 8
 #: A turn ends after this long, well before a task's limit.
@@ -106,7 +108,8 @@ class _Turn:
         self._check = Check(parts, KINDS[kind], slot, repair=True, stopped=self._spent, delete=False)
 
     def _spent(self) -> bool:
-        return self._check.requests >= self._most or self._parts.clock.now() > self._until
+        most = self._most if self._check.compared else MOST_FOR_A_PART
+        return self._check.requests >= most or self._parts.clock.now() > self._until
 
     def take(self, window: Window) -> Audited:
         """Compare the window, or its beginning; note what that proves."""
@@ -119,7 +122,7 @@ class _Turn:
         complete = next(iter(merge(check.compared)), None)
         if complete is None:
             raise reread.Stopped("the allowance was spent before any part was complete")
-        self._most += BEYOND
+        self._most = check.requests + BEYOND
         check.settle(complete, moved_from=self._reached(found.kind))
         facts = {"kind": found.kind, "range": str(complete), "upstream": found.upstream, "requests": check.requests}
         if found.differences:

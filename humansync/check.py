@@ -289,9 +289,10 @@ class Check:
             self.findings.notes.append(f"the database refuses {left} of the records")
         self.findings.mended += len(batch.rows)
 
-    @staticmethod
-    def _in_the_way(found: _Wrong) -> bool:
+    def _in_the_way(self, found: _Wrong) -> bool:
         """Whether the stored row would win by its time, or by what stands in place of one."""
+        if self.kind.read is Read.WHOLE:  # the last one read wins
+            return False
         unreadable = found.cell is None or compare.instant(found.cell) is None
         return found.fault is Fault.AHEAD or (found.fault is Fault.ALTERED and unreadable)
 

@@ -64,7 +64,8 @@ def pick(
     must not keep the others from their turn. density: rows per second. requests: about so many may be spent on it.
     chance: uniform in [0, 1).
     """
-    edge = now - SETTLED
+    # By whole days: slivers that grow old between two turns must not take every turn.
+    edge = (now - SETTLED).replace(hour=0, minute=0, second=0, microsecond=0)
     settled = [part for window in merge(coverage) if (part := _until(window, edge)) is not None]
     unproven = [gap for window in settled for gap in gaps(window, [proof.window for proof in proofs])]
     candidates = unproven or [
@@ -91,7 +92,7 @@ def _drawn(windows: Sequence[Window], width_s: int, chance: float) -> Window | N
 
 
 def _until(window: Window, edge: datetime) -> Window | None:
-    before = min(window.before, edge.replace(microsecond=0))
+    before = min(window.before, edge)
     return Window(window.since, before) if window.since < before else None
 
 

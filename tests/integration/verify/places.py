@@ -1,9 +1,10 @@
 """A whole product in one process: the simulator's world as the API, a real database, a clock that only waiting moves."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -32,6 +33,8 @@ class WaitingClock:
     """Time that passes only where somebody waits."""
 
     present: datetime = NOW
+    #: what comes by chance, one after the other
+    chances: Iterator[float] = field(default_factory=lambda: repeat(0.5))
 
     def now(self) -> datetime:
         return self.present
@@ -40,7 +43,7 @@ class WaitingClock:
         self.present += timedelta(seconds=seconds)
 
     def random(self) -> float:
-        return 0.5
+        return next(self.chances)
 
 
 class WorldApi(Api):
