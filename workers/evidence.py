@@ -38,7 +38,7 @@ class Evidence:
         """Return what `status --json` says of it."""
         return {
             "proven": {
-                "share": round(self.proven.share, 4) if self.claims else None,
+                "share": int(self.proven.share * 10_000) / 10_000 if self.claims else None,  # never rounded up to all
                 "oldest_at": _text(self.proven.oldest_at),
                 "latest_at": _text(self.proven.latest_at),
                 "differences": self.proven.differences,

@@ -6,7 +6,7 @@ import pytest
 
 from humansync.errors import Unavailable
 from humansync.kinds import KINDS
-from humansync.simulator.switches import Fault
+from humansync.simulator.faults import Fault
 from humansync.verify import Incomplete
 from tests.integration.verify.places import KIND, NOW, Place, loaded
 from tests.integration.verify.planting import plant
