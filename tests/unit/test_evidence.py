@@ -97,7 +97,10 @@ def test_differences_that_are_known_are_said() -> None:
 
 
 def findings(kind: str, mended: int = 0, **sorts: set[str]) -> Findings:
-    return Findings(kind, upstream=10, stored=10, mended=mended, window=MONTH, **sorts)
+    found = Findings(kind, upstream=10, stored=10, mended=mended, window=MONTH)
+    for sort, names in sorts.items():
+        setattr(found, sort, names)
+    return found
 
 
 def test_the_document_names_all_and_people_read_ten_of_a_sort() -> None:
