@@ -23,7 +23,7 @@ from humansync.plan import WINDOW_MAX
 from humansync.records import NOTHING, Batch, identity_of, part
 from humansync.reread import Part, Reader, Slot
 from humansync.values import Value, instant_text
-from humansync.windows import Window, floor_second, merge, split_by_width
+from humansync.windows import SECOND, Window, floor_second, merge, split_by_width
 
 #: The last look for records that moved ends this far in the API's future ...
 FUTURE = timedelta(minutes=1)
@@ -355,7 +355,9 @@ class Check:
             for piece in pieces:
                 found |= piece.taken.found
             left -= found.keys()
-            if len(pieces) == 1 and pieces[0].requests == 1:
+            # A request that had to wait may have been answered when its end was past.
+            in_time = pieces[-1].began_at + SECOND <= window.before
+            if len(pieces) == 1 and pieces[0].requests == 1 and in_time:
                 return found
             begins = min(piece.began_at for piece in pieces) - timedelta(seconds=self.parts.policy.settle_s)
         if left:

@@ -24,7 +24,7 @@ pytestmark = [
 RECORDS, DAYS = 3_000, 20
 PAGE = 500
 EVERY_S = 4
-#: the contract's allowance for one pass over evenly spread records
+#: what one pass over evenly spread records may cost
 ONE_PASS = math.floor(1.3 * math.ceil(RECORDS / PAGE)) + 2
 SINCE = {"HUMANSYNC_SINCE": f"{DAYS + 1}d"}
 

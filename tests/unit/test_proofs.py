@@ -73,6 +73,13 @@ def test_what_was_never_proven_goes_first() -> None:
     assert {chosen([days(30, 0)], known, chance) for chance in (0, 0.3, 0.99)} == {days(20, 19)}
 
 
+def test_each_part_has_its_chance() -> None:
+    drawn = [chosen([days(30, 0)], [proof(20, 10)], number / 17) for number in range(17)]
+    assert drawn == [days(30 - number, 29 - number) for number in range(10)] + [
+        days(10 - number, 9 - number) for number in range(7)
+    ]
+
+
 def test_what_is_proven_waits_for_a_week() -> None:
     assert chosen([days(30, 0)], [proof(30, 3, 6)]) is None
     assert chosen([days(30, 0)], [proof(30, 13, 6), proof(13, 3, 8)]) == days(13, 12)

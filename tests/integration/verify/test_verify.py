@@ -1,17 +1,22 @@
 """What differs is found, all of it and nothing else, on both databases, while others change what is compared."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from humansync.errors import Unavailable
 from humansync.kinds import KINDS
+from humansync.records import parse
 from humansync.simulator.faults import Fault
 from humansync.verify import Incomplete
 from tests.integration.verify.places import KIND, NOW, Place, loaded
 from tests.integration.verify.planting import plant
 
 DAY = timedelta(days=1)
+#: A range that is compared in one piece, and holds the middle record of any number.
+A_DAY: dict[str, Any] = {"since": NOW - 10.4 * DAY, "before": NOW - 9.6 * DAY}
 
 
 def equals_the_api(place: Place, kind: str = KIND) -> bool:
@@ -107,6 +112,75 @@ def test_a_version_ahead_of_the_one_shown_is_looked_for_before_it_is_called_wron
     assert changed
 
 
+def at_the_second_look(place: Place, act: Callable[[], object]) -> None:
+    """Let something happen before the second request of a comparison: where a day fits one page, that is the second look."""
+    begun = place.api.requests
+
+    def between(request: int) -> None:
+        if request == begun + 2:
+            act()
+
+    place.api.between = between
+
+
+def test_a_record_that_appears_between_two_looks_is_no_finding(place: Place) -> None:
+    loaded(place, 600)
+    gone = place.ids()[300]
+    place.sql(f"DELETE FROM {KIND} WHERE id = :id", {"id": gone})
+    at_the_second_look(place, lambda: place.world.add(KIND, 1, late_by_s=10 * 86_400))
+    assert place.verify(**A_DAY).missing == {gone}
+
+
+def test_a_record_that_the_api_hides_for_a_moment_is_no_finding(place: Place) -> None:
+    loaded(place, 600)
+    hidden = place.ids()[300]
+    record = place.world.record(KIND, hidden)
+    place.world.delete(KIND, identities=[hidden])
+    at_the_second_look(place, lambda: place.world.put(KIND, record))
+    assert place.verify(**A_DAY).differences == 0
+    assert hidden in place.ids()
+
+
+def test_a_version_that_the_api_shows_after_a_while_is_no_finding(place: Place) -> None:
+    loaded(place, 600)
+    ahead = place.ids()[300]
+    place.sql(f"UPDATE {KIND} SET updated_at = :at WHERE id = :id", {"id": ahead, "at": "2026-02-19 13:00:00.000000"})
+    record = {**dict(place.world.record(KIND, ahead)), "updatedAt": "2026-02-19T13:00:00.000Z"}  # type: ignore[call-overload]
+    begun = place.api.requests
+    place.api.between = lambda request: place.world.put(KIND, record) if request == begun + 3 else None
+    assert place.verify(**A_DAY).differences == 0
+    place.api.between = lambda _: None
+    assert place.verify(**A_DAY).stale == {ahead}  # the version was right, the rest was never brought along
+
+
+@pytest.mark.parametrize(("slow", "waits_s"), [(100, 40), (12, 70)])
+def test_a_record_that_changes_whenever_anybody_looks_is_no_finding(place: Place, slow: int, waits_s: float) -> None:
+    loaded(place, 3000)
+    restless, begun = place.ids()[1500], place.api.requests
+
+    def between(request: int) -> None:
+        # A request that ends a minute in the future and waits for longer is answered too late.
+        place.clock.sleep(waits_s if request < begun + slow else 1)
+        place.world.change(KIND, identities=[restless])
+
+    place.api.between = between
+    assert place.verify(**A_DAY).differences == 0
+
+
+def test_what_became_newer_after_it_was_compared_is_neither_mended_nor_removed(place: Place) -> None:
+    loaded(place, 600)
+    changed = place.ids()[300]
+    kind, older = KINDS[KIND], parse(KINDS[KIND], [place.world.record(KIND, changed)])
+    cell = place.store.stored_of(kind, [changed])[changed]
+    place.world.change(KIND, identities=[changed])
+    place.clock.sleep(300)
+    place.sync()
+    assert place.store.mend(kind, older, {}, place.clock.now()) == 0
+    assert place.store.mend(kind, older, {changed: cell}, place.clock.now()) == 0
+    assert place.store.remove(kind, {changed: cell}) == []
+    assert equals_the_api(place)
+
+
 # --- what may be deleted --------------------------------------------------------------------------
 
 
@@ -165,6 +239,8 @@ def test_genetic_traits_are_compared_whole(place: Place) -> None:
     assert found.mended == 4
     after = place.verify(kind)
     assert (after.differences, after.stored, after.upstream) == (0, 700, 700)
+    place.clock.sleep(9 * 86_400)
+    assert place.verify(kind).differences == 0
     assert len(place.store.proofs()[kind]) == 1
 
 
