@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from celery import Celery
 
 from humansync.kinds import KINDS
 from humansync.store import Store, make_engine
 from tests.acceptance.any_server import Job, load
 from tests.acceptance.api_process import ApiProcess, api_process, humansync
+from tests.acceptance.live import Live
 from tests.acceptance.planted import Bench, prove
+from tests.processes import until
 
 pytestmark = [
     pytest.mark.slow,
@@ -90,6 +93,33 @@ def test_what_cannot_be_compared_is_one_sentence(bench: Bench, tmp_path: Path) -
     done = humansync("verify", "sleeps", environment=bench.job.environment, cwd=str(tmp_path))
     assert done.returncode == 2
     assert "the database holds data of the bundled simulator" in done.stderr
+
+
+def test_a_deployment_proves_history_and_is_compared_while_it_runs(
+    redis_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    with (
+        api_process(*load(["sleeps"], 600)) as api,
+        Live(tmp_path, api, redis_url, postgres_url, ["sleeps"], HUMANSYNC_SINCE="90d") as live,
+    ):
+        live.procfile("worker", "backfill")
+        live.json("sync", "--wait")
+        before = live.requests("sleeps")
+        with Celery("operator", broker=redis_url) as app:
+            for _ in range(3):  # the second and the third are too soon
+                app.send_task("sync.audit", queue="backfill")
+        until("a part is proven", lambda: live.status("sleeps")["proven"]["share"] > 0)
+        until("the queue is empty", lambda: not live.json("status")["queues"]["backfill"])
+        assert 0.2 < live.status("sleeps")["proven"]["share"] < 0.5  # one window of thirty days
+        assert live.requests("sleeps") - before <= 10
+        api.control(change_every=1, change=3)
+        assert live.json("verify")["equal"] is True
+        assert live.status("sleeps")["proven"] | {"oldest_at": 0, "latest_at": 0} == {
+            "share": 1.0,
+            "oldest_at": 0,
+            "latest_at": 0,
+            "differences": 0,
+        }
 
 
 # --- retry ----------------------------------------------------------------------------------------
