@@ -89,6 +89,8 @@ class _Compared:
         self.seen: set[str] = set()
         #: identities of all that was received, neighbours beyond the part's bounds and unusable records too
         self._received: set[str] = self.seen if self._bounds is None else set()
+        #: identities of records that were shown and cannot be rows
+        self.unusable: set[str] = set()
         self.wrong: dict[str, _Wrong] = {}
         #: the oldest version shown, as a cell
         self.shown_from: str | None = None
@@ -114,6 +116,7 @@ class _Compared:
                 fault = compare.fault(upstream, stored)
                 self.wrong[identity] = _Wrong(fault, stored.updated, row, payload, upstream)
         self._received.update(batch.identities)
+        self.unusable |= _unusable(self._kind, batch)
 
     def _inside(self, row: tuple[Value, ...]) -> bool:
         if self._bounds is None:
@@ -133,6 +136,8 @@ class _Sought:
         self._place = [each.column for each in columns(kind)].index("updated_at")
         self._seen: set[str] = set()
         self.found: dict[str, _Wrong] = {}
+        #: those that were shown and cannot be rows
+        self.unusable: set[str] = set()
         self.shown_from: str | None = None
 
     def fresh(self, batch: Batch) -> int:
@@ -142,11 +147,18 @@ class _Sought:
     def take(self, batch: Batch) -> None:
         """Take a page in: keep those of its records that are looked for."""
         self._seen.update(batch.identities)
+        self.unusable |= _unusable(self._kind, batch) & self._wanted
         for row, payload in zip(batch.rows, batch.payloads, strict=True):
             version = str(row[self._place])
             self.shown_from = min(self.shown_from or version, version)
             if (identity := identity_of(self._kind, row)) in self._wanted:
                 self.found[identity] = _Wrong(Fault.AHEAD, None, row, payload, version)
+
+
+def _unusable(kind: Kind, batch: Batch) -> set[str]:
+    if len(batch.rows) == len(batch.identities):
+        return set()
+    return set(batch.identities).difference(identity_of(kind, row) for row in batch.rows)
 
 
 @dataclass(slots=True)
@@ -171,6 +183,8 @@ class Check:
     shown_from: str | None = None
     #: the API's clock when the first part was read
     began_at: datetime | None = None
+    #: suspects that the API has, in a form that cannot be a row: nothing is known against what is stored
+    _excused: set[str] = field(default_factory=set)
     _reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -215,7 +229,7 @@ class Check:
         self.began_at = min(self.began_at or piece.began_at, piece.began_at)
         taken = piece.taken
         self._shown(taken.shown_from)
-        stored, extra = self._stored(piece.window, taken.seen)
+        stored, extra = self._stored(piece.window, taken.seen | taken.unusable)
         self.findings.upstream += len(taken.seen)
         self.findings.stored += stored
         if not taken.wrong and not extra:
@@ -234,7 +248,7 @@ class Check:
         seen: set[str] = set()
         for piece in self._reader.read(window, self._comparing):
             wrong |= piece.taken.wrong
-            seen |= piece.taken.seen
+            seen |= piece.taken.seen | piece.taken.unusable
         return wrong, seen
 
     def _shown(self, version: str | None) -> None:
@@ -322,8 +336,8 @@ class Check:
         found = self._look_for(suspects, _newest_first(Window(floor_second(since), floor_second(ahead))))
         found |= self._last_look(suspects.keys() - found.keys(), min(first, asked_at))
         self._moved({each: record for each, record in found.items() if each in suspects})
-        cells = self._cells(suspects)
-        return {each: cell for each, cell in suspects.items() if each not in found and cells.get(each) == cell}
+        cells, shown = self._cells(suspects), found.keys() | self._excused
+        return {each: cell for each, cell in suspects.items() if each not in shown and cells.get(each) == cell}
 
     def _moved(self, found: Mapping[str, _Wrong]) -> None:
         """Count records that the API has later, and the database should have had, as stale."""
@@ -354,7 +368,8 @@ class Check:
             pieces = list(self._reader.read(window, _seeking(self.kind, left)))
             for piece in pieces:
                 found |= piece.taken.found
-            left -= found.keys()
+                self._excused |= piece.taken.unusable
+            left -= found.keys() | self._excused
             # A request that had to wait may have been answered when its end was past.
             in_time = pieces[-1].began_at + SECOND <= window.before
             if len(pieces) == 1 and pieces[0].requests == 1 and in_time:
@@ -372,8 +387,9 @@ class Check:
                 break
             for piece in self._reader.read(window, _seeking(self.kind, left)):
                 found |= piece.taken.found
+                self._excused |= piece.taken.unusable
                 self._shown(piece.taken.shown_from)
-            left -= found.keys()
+            left -= found.keys() | self._excused
         return found
 
     def _delete(self, suspects: dict[str, str], window: Window) -> None:
@@ -393,7 +409,8 @@ class Check:
             return suspects
         found = self._look_for(suspects, _newest_first(Window(floor_second(start), window.since)))
         self._mend({each: replace(record, cell=suspects[each]) for each, record in found.items()})
-        return {each: cell for each, cell in suspects.items() if each not in found}
+        shown = found.keys() | self._excused
+        return {each: cell for each, cell in suspects.items() if each not in shown}
 
 
 def _seeking(kind: Kind, wanted: Iterable[str]) -> Callable[[Window], _Sought]:

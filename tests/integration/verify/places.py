@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from types import SimpleNamespace
@@ -54,12 +54,21 @@ class WorldApi(Api):
         self._world, self._clock = world, clock
         self.between: Callable[[int], object] = lambda _request: None
         self.requests = 0
+        #: identity of a record that is shown without a time
+        self.spoilt = ""
 
     def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
         self.requests += 1
         self._clock.sleep(0.01)
         self.between(self.requests)
-        return super().fetch(kind, since=since, before=before, limit=limit, offset=offset)
+        page = super().fetch(kind, since=since, before=before, limit=limit, offset=offset)
+        if not self.spoilt:
+            return page
+        shown = [
+            {**record, "updatedAt": "?"} if isinstance(record, dict) and record["id"] == self.spoilt else record
+            for record in page.records
+        ]
+        return replace(page, records=shown)
 
     def _send(self, url: str, deadline: float, redirects_left: int = 0) -> Any:
         del deadline, redirects_left

@@ -209,6 +209,17 @@ def test_silence_about_times_that_the_api_shows_nothing_of_is_no_proof(place: Pl
     assert "may not serve that far back" in found.notes[0]
 
 
+@pytest.mark.parametrize("updated", ["2026-02-19T12:00:00.000Z", "2026-02-25T12:00:00.000Z"])
+def test_what_the_api_shows_in_a_form_that_cannot_be_stored_is_not_extra(place: Place, updated: str) -> None:
+    loaded(place, 600)
+    spoilt = place.ids()[300]
+    record = {**dict(place.world.record(KIND, spoilt)), "updatedAt": updated}  # type: ignore[call-overload]
+    place.world.put(KIND, record)
+    place.api.spoilt = spoilt
+    assert place.verify(**A_DAY, repair=True).extra == set()
+    assert spoilt in place.store.versions(KINDS[KIND])
+
+
 def test_a_record_whose_time_was_set_forward_becomes_itself_again(place: Place) -> None:
     loaded(place, 600)
     moved = place.ids()[10]
