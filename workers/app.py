@@ -6,6 +6,7 @@ from celery import Celery
 
 import tasks
 from config import celery as options
+from config import transport
 from config.settings import Settings, load
 from humansync.errors import ConfigError
 from workers import lifecycle
@@ -20,6 +21,7 @@ def _settings() -> Settings:
         raise SystemExit(2) from None
 
 
+transport.install()
 app = Celery("humansync", include=[f"tasks.{name}" for name in tasks.__all__])
 app.conf.update(options.options(_settings()))
 lifecycle.connect()

@@ -24,7 +24,7 @@ AHEAD = (
     "celery.apps.worker",
     "celery.concurrency.thread",
     "celery.worker.consumer",
-    "kombu.transport.redis",
+    "config.transport",
     "config.settings",
     "tasks",
 )
