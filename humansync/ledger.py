@@ -43,7 +43,7 @@ class Walk:
     anchor: tuple[str, ...] = ()
     #: which pass over the same rows this is, from 1
     number: int = 1
-    #: rows of this pass that were new to the database
+    #: rows of this pass that were new: to the database, or to a read of the whole kind
     fresh: int = 0
     #: the first page of this pass was asked for at this instant of the API's clock
     began_at: datetime | None = None

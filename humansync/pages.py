@@ -92,7 +92,7 @@ class Facts:
     total: int | None = None
     #: whether `Link` names a next page, a hint
     has_next: bool | None = None
-    #: rows of this page that were new to the database
+    #: rows of this page that were new to the database; of a kind read whole, on a further page, new to this read
     fresh: int = 0
     #: rows per second in the kind's history, None where nothing is known
     density: float | None = None

@@ -62,6 +62,7 @@ class Outcome:
     what: str
     follow_ups: tuple[FollowUp, ...] = ()
     received: int = 0
+    #: rows that were news, as `Store.commit` counts them
     changed: int = 0
     rejected: int = 0
     #: some part of the window is now done
@@ -275,8 +276,8 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
         api_time = page.api_time or parts.api_now()
         facts = pages.Facts(batch.received, batch.identities, batch.updated, api_time, page.total, page.has_next)
 
-        def settle(changed: int) -> pages.Step:
-            seen = replace(facts, fresh=changed, density=density)
+        def settle(news: int) -> pages.Step:
+            seen = replace(facts, fresh=news, density=density)
             return pages.settle(row, state, seen, settle_s=parts.policy.settle_s)
 
         outcome = _stored(parts, row, page, batch, settle)
@@ -335,9 +336,9 @@ def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[
     unknown = parts.density(row.kind) is None
     seen: list[int] = []
 
-    def counted(changed: int) -> pages.Step:
-        seen.append(changed)
-        return settle(changed)
+    def counted(news: int) -> pages.Step:
+        seen.append(news)
+        return settle(news)
 
     try:
         step, rows = parts.store.commit(row, KINDS[row.kind], batch, counted, now)

@@ -24,7 +24,7 @@ from humansync.store.kind_rows import Sums
 from humansync.store.rejects import Replayed
 from humansync.store.tables import sync_meta
 from humansync.store.totals import Totals, totals
-from humansync.store.upsert import NOT_YET, delete_unseen, mark_seen, upsert
+from humansync.store.upsert import NOT_YET, count_unseen, delete_unseen, mark_seen, upsert
 from humansync.store.writing import insert
 from humansync.windows import Window, floor_second
 
@@ -139,8 +139,10 @@ class Store:
     ) -> "tuple[Step, list[WindowRow]]":
         """Store a page and what it means for its window, or nothing of it.
 
-        settle: pure; given how many rows were inserted or updated, returns the step; what it raises undoes
-        the page. Returns the step and the windows that are to be read on: the row itself or its children.
+        settle: pure; given how many rows were news, returns the step; what it raises undoes the page. News are rows
+        that were inserted or updated; of a kind read whole, once its read is under way, those that it had not shown
+        before: there, records that keep changing are no sign that some were never seen. Returns the step and the
+        windows that are to be read on: the row itself or its children.
         Raises StaleEpoch, with nothing changed, if somebody else has moved the window on.
         """
         with self._write() as connection:
@@ -150,7 +152,8 @@ class Store:
                 rejects.add(connection, kind.name, row.window, batch.rejected, now)
             if changed and row.covered_to is not None:
                 proof_rows.note_late(connection, kind, batch.updated, row.covered_to, now)
-            step = settle(changed)
+            began_at = row.walk.began_at if whole else None
+            step = settle(changed if began_at is None else count_unseen(connection, kind, batch, began_at))
             if whole:
                 # the clock that `stale_before` is read from: the API's, at the beginning of the pass
                 mark_seen(connection, kind, batch, step.walk.began_at or now)

@@ -101,15 +101,30 @@ def mark_seen(connection: sa.Connection, kind: Kind, batch: Batch, at: datetime)
     """
     if not batch.rows:
         return
-    names = [field.column for field in columns(kind)]
-    places = [names.index(column) for column in kind.identity]
-    keys: list[tuple[Value, ...]] = [tuple(row[i] for i in places) for row in batch.rows]
+    keys = _keys(kind, batch)
     if connection.dialect.name == "sqlite":
         stamp = instant_text(at)
         connection.exec_driver_sql(_sqlite(kind.name).seen, [(stamp, *key) for key in keys])
     else:
         page = orjson.dumps(keys).decode()
         connection.exec_driver_sql(_postgresql(kind.name).seen, (f"{instant_text(at)}+00", page))
+
+
+def count_unseen(connection: sa.Connection, kind: Kind, batch: Batch, since: datetime) -> int:
+    """Return how many rows of the batch, which is stored, were not marked as seen since an instant."""
+    table = KIND_TABLES[kind.name]
+    keys = _keys(kind, batch)
+    persons = {key[0] for key in keys}
+    known = sa.select(*(table.c[column] for column in kind.identity)).where(
+        table.c[kind.identity[0]].in_(persons), table.c.synced_at >= since
+    )
+    return len(set(keys).difference(map(tuple, connection.execute(known))))
+
+
+def _keys(kind: Kind, batch: Batch) -> list[tuple[Value, ...]]:
+    names = [field.column for field in columns(kind)]
+    places = [names.index(column) for column in kind.identity]
+    return [tuple(row[i] for i in places) for row in batch.rows]
 
 
 def delete_unseen(connection: sa.Connection, kind: Kind, since: datetime) -> int:

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -230,6 +231,27 @@ def test_a_walk_that_lost_most_of_the_table_is_not_believed(store: Store, caplog
     assert "too many rows vanished" in caplog.text
     walk_whole(store, [record(TRAITS, i) for i in range(80)], START + 2 * SECOND)
     assert len(traits(store)) == 80
+
+
+# The mechanism: `count_unseen` in store/store.py, `commit`.
+def test_news_of_a_read_that_is_under_way_are_rows_that_it_had_not_shown(store: Store) -> None:
+    news: list[int] = []
+
+    def page(numbers: range, began_at: datetime | None, trait: str = "Same") -> None:
+        (row,) = owe(store, Window(START, START + timedelta(days=1)), kind=TRAITS, purpose=BACKFILL)
+        row = replace(row, walk=replace(row.walk, began_at=began_at))
+
+        def settle(count: int) -> Step:
+            news.append(count)
+            return Step(State.DONE, Walk(began_at=began_at or START), "")
+
+        commit_page(store, row, [record(TRAITS, i, trait=trait) for i in numbers], settle, now=START)
+
+    page(range(4), None)
+    page(range(2, 6), START)
+    page(range(6), START, "Changed meanwhile")
+    page(range(6), START + SECOND, "Changed meanwhile")
+    assert news == [4, 2, 0, 6]
 
 
 def test_unchanged_traits_are_seen_but_not_changed(store: Store) -> None:
