@@ -11,7 +11,6 @@ import contextlib
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
-from redis.exceptions import ConnectionError as ConnectionLost
 
 
 class Channel(redis.Channel):
@@ -30,7 +29,7 @@ class Channel(redis.Channel):
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:
-            raise ConnectionLost("this channel's connection is closed")
+            raise ConnectionError("this channel's connection is closed")
         return super()._get_pool(asynchronous=asynchronous)  # type: ignore[misc]  # unknown to the stubs
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
