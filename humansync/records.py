@@ -5,30 +5,34 @@ A page of five hundred records goes through here for every request, so columns a
 pages look like, and what is done with them: docs/human-api.md, section 9.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 from typing import NamedTuple, TypeAlias, cast
 
 import orjson
 
 from humansync.kinds import KINDS, Field, Kind, Read, Type, columns
 from humansync.values import (
-    NUL_ESCAPE,
     TooDeep,
     Value,
     canonical_instants,
     castable,
     clean,
     convert,
+    holds_nul,
     instant,
     json_text,
     normal_units,
 )
 
 Record: TypeAlias = dict[str, object]
+#: gives the values of one key, a page's worth, in the order received
+_Column: TypeAlias = Callable[[str], list[object]]
 
 #: joins the parts of an identity that has several
 SEPARATOR = "\x1f"
@@ -109,14 +113,13 @@ def as_received(kind: Kind, records: list[object], body: bytes) -> Batch | None:
     Most pages are like that: all is as documented, no record twice. It spares writing each record anew, here, and
     reading it twice, there.
     """
-    if kind.read is Read.WHOLE or NUL_ESCAPE in body or set(map(type, records)) != {dict}:
+    if kind.read is Read.WHOLE or holds_nul(body) or set(map(type, records)) != {dict}:
         return None
-    usable = cast("list[Record]", records)
-    keys = _ordinary_ids(usable)
-    updated = canonical_instants([record.get("updatedAt") for record in usable])
+    column = _turned(cast("list[Record]", records))
+    keys, updated = _ordinary_ids(column("id")), canonical_instants(column("updatedAt"))
     if keys is None or updated is None or len(set(keys)) < len(keys):
         return None
-    if not all(_castable(kind, field, usable) for field in columns(kind) if field.key not in ("id", "updatedAt")):
+    if not all(_castable(kind, field, column) for field in columns(kind) if field.key not in ("id", "updatedAt")):
         return None
     try:
         text = body.decode()
@@ -151,7 +154,7 @@ def _sift_ordinary(records: list[object]) -> _Sifted | None:
     if set(map(type, records)) != {dict}:
         return None
     usable = cast("list[Record]", records)
-    keys = _ordinary_ids(usable)
+    keys = _ordinary_ids([record.get("id") for record in usable])
     updated = canonical_instants([record.get("updatedAt") for record in usable])
     if keys is None or updated is None:
         return None
@@ -159,13 +162,12 @@ def _sift_ordinary(records: list[object]) -> _Sifted | None:
         payloads = list(map(orjson.dumps, usable))
     except TypeError:  # a lone surrogate, an integer beyond 64 bits, nested too deeply
         return None
-    if [payload for payload in payloads if NUL_ESCAPE in payload]:
+    if any(map(holds_nul, payloads)):
         return None
     return _Sifted(usable, payloads, keys, updated, keys, [])
 
 
-def _ordinary_ids(records: list[Record]) -> list[str] | None:
-    ids = [record.get("id") for record in records]
+def _ordinary_ids(ids: Sequence[object]) -> list[str] | None:
     if set(map(type, ids)) != {str}:
         return None
     keys = cast("list[str]", ids)
@@ -251,26 +253,39 @@ def _order(keys: Sequence[str | tuple[str, ...]], updated: list[datetime]) -> li
     return sorted(last.values(), key=keys.__getitem__)
 
 
+def _turned(records: list[Record]) -> _Column:
+    """Return what gives a page's values by key, None where a record lacks it: records of one make are turned at once."""
+    if records and len(records[0]) > 1 and set(map(len, records)) == {len(records[0])}:
+        with contextlib.suppress(KeyError):
+            # as many keys as the first has, and all of those: the same ones
+            turned = zip(*map(itemgetter(*records[0]), records), strict=True)
+            by_key = dict(zip(records[0], map(list, turned), strict=True))
+            absent: list[object] = [None] * len(records)
+            return lambda key: by_key.get(key, absent)
+    return lambda key: [record.get(key) for record in records]
+
+
 def _rows(kind: Kind, records: list[Record], flags: Counter[str]) -> list[tuple[Value, ...]]:
-    cells = [_cells(kind, field, records, flags) for field in columns(kind)]
+    column = _turned(records)
+    cells = [_cells(kind, field, column, flags) for field in columns(kind)]
     return list(zip(*cells, strict=True))
 
 
-def _values(field: Field, records: list[Record]) -> list[object]:
+def _values(field: Field, column: _Column) -> list[object]:
     key, _, inner = field.key.partition(".")
-    values = [record.get(key) for record in records]
+    values = column(key)
     return [value.get(inner) if isinstance(value, dict) else None for value in values] if inner else values
 
 
-def _castable(kind: Kind, field: Field, records: list[Record]) -> bool:
-    values = _values(field, records)
+def _castable(kind: Kind, field: Field, column: _Column) -> bool:
+    values = _values(field, column)
     if field.type is Type.UNIT:
         return castable(Type.TEXT, values) and set(values) <= {*kind.units, None}
     return castable(field.type, values)
 
 
-def _cells(kind: Kind, field: Field, records: list[Record], flags: Counter[str]) -> list[Value]:
-    values = _values(field, records)
+def _cells(kind: Kind, field: Field, column: _Column, flags: Counter[str]) -> list[Value]:
+    values = _values(field, column)
     if field.type is Type.UNIT:
         return normal_units(kind.units, values, field.column, flags)
     return convert(field.type, values, field.column, flags)

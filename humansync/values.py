@@ -79,6 +79,11 @@ def _finite(value: float) -> float | str | None:
     return number if math.isfinite(number) else str(number)
 
 
+def holds_nul(text: bytes) -> bool:
+    """Return whether JSON text may hold a NUL character. Most texts hold no escape at all, which is found out fast."""
+    return b"\\" in text and NUL_ESCAPE in text
+
+
 def json_text(value: object) -> str:
     """Return JSON text of anything that JSON text can be parsed to, fit for every database."""
     try:
@@ -197,7 +202,7 @@ def _parsed(text: str) -> object:
     try:
         value = orjson.loads(text)
         encoded = orjson.dumps(value)
-        return clean(value) if NUL_ESCAPE in encoded else value
+        return clean(value) if holds_nul(encoded) else value
     except (ValueError, TypeError):  # no JSON, or nested deeper than can be written
         return text
 
@@ -273,21 +278,23 @@ def convert(type_: Type, values: list[object], column: str, odd: Counter[str]) -
     return cells
 
 
+#: types whose values are all castable if they are of these types
+_BY_TYPE_ALONE = {Type.TEXT: _NULLABLE_TEXT, Type.BOOLEAN: _NULLABLE_BOOLEAN, Type.JSON: _NULLABLE_JSON}
+
+
 def castable(type_: Type, values: list[object]) -> bool:
     """Return whether a plain cast in SQL makes of each of a column's values what `convert` makes of it."""
-    present = [value for value in values if value is not None]
-    if not present:
+    types = set(map(type, values))
+    if types <= {NoneType}:
         return True
-    if type_ is Type.JSON:
-        return set(map(type, present)) <= _NULLABLE_JSON
+    present = [value for value in values if value is not None] if NoneType in types else values
+    if type_ in _BY_TYPE_ALONE:
+        return types <= _BY_TYPE_ALONE[type_]
     if type_ is Type.INSTANT:
         return canonical_instants(present) is not None
-    if type_ is Type.NUMBER:
+    if type_ is Type.NUMBER and str in types:
         texts = cast("list[str]", [value for value in present if type(value) is str])
-        if texts:
-            return all(map(_PLAIN_NUMBER.fullmatch, texts)) and castable(
-                type_, [v for v in present if type(v) is not str]
-            )
+        return all(map(_PLAIN_NUMBER.fullmatch, texts)) and castable(type_, [v for v in present if type(v) is not str])
     return _WHOLE_COLUMN[type_](present) is not None
 
 
