@@ -16,6 +16,9 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 class Channel(redis.Channel):
     """A channel that keeps its client, and can be closed when its connection is lost."""
 
+    #: Kombu sends no batch over connections that try again after a timeout, for what came through would come twice.
+    #: Here a doubled message is harmless.
+    supports_batch_publish = True
     #: redis-py's, for the pool it was made with
     _kept: Any = None
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from celery import current_app
 from kombu import Producer
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]  # newer than the stubs
 
 from config.queues import Queue
 from humansync import errors, sync
@@ -34,14 +34,28 @@ def follow_ups(steps: Sequence[sync.FollowUp], shared: Shared) -> None:
             ttl_s = math.ceil(WAITS_S[queue] + delay_s)
             shared.mark_issued([step.window_id for step in some], ttl_s, queue=queue.value, delay_s=delay_s)
         with current_app.producer_or_acquire() as producer:
-            for step in due:
-                _send(step, producer)
+            _send_all(due, producer)
     except (OperationalError, errors.StateUnavailable, OSError) as error:
         log.warning("not sent, left to the sweep", extra={"steps": len(due), "error": type(error).__name__})
 
 
 def _queue(step: sync.FollowUp) -> Queue:
     return Queue.LIVE if step.live else Queue.BACKFILL
+
+
+def _send_all(steps: Sequence[sync.FollowUp], producer: Producer) -> None:
+    """Send many in one round trip; where that fails, one by one, as often as the policy for messages says."""
+    if len(steps) > 1:
+        try:
+            with producer.batch():  # type: ignore[attr-defined]  # newer than the stubs
+                for step in steps:
+                    _send(step, producer)
+        except BatchPublishError as error:
+            log.info("sent again one by one", extra={"steps": len(steps), "error": str(error)})
+        else:
+            return
+    for step in steps:
+        _send(step, producer)
 
 
 def _send(step: sync.FollowUp, producer: Producer) -> None:

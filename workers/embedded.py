@@ -133,10 +133,11 @@ class Embedded:
         if self.simulated:
             self._await_simulator()
 
-    def start(self, name: str, argv: list[str]) -> None:
+    def start(self, name: str, argv: list[str]) -> Child:
         """Start a process that is kept alive as long as this deployment; its output goes to `var/log/<name>.log`."""
-        log = self.logs / f"{name}.log"
-        self.children.start(Child(name, argv, dict(os.environ), log, most_deaths=self._most_deaths))
+        child = Child(name, argv, dict(os.environ), self.logs / f"{name}.log", most_deaths=self._most_deaths)
+        self.children.start(child)
+        return child
 
     def _start_simulator(self) -> None:
         # The port is chosen here so that the workers, which start slowly, need not wait for the simulator.

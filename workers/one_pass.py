@@ -22,6 +22,8 @@ from workers.report import KindReport, Phase, Report
 ASK_AGAIN_S = 15.0
 #: the settle delay may be up to this, and a backfill ends where it begins
 RECENT = timedelta(days=1)
+#: the end of a pass is noticed at the latest this share of its time after it
+POLL_SHARE = 0.01
 #: a pass in which nothing moves for this long has failed; an API may impose a wait of up to an hour
 STALLED_S = 3900.0
 
@@ -175,8 +177,9 @@ class Pass:
             each(kinds)
             if all(kind.phase.final for kind in kinds):
                 return self.report(kinds)
-            # A large database answers slowly: looking must not become its main work.
-            time.sleep(max(poll_s, 4 * (time.monotonic() - looked)))
+            # A large database answers slowly, and a long pass need not be looked at so often: looking must not become
+            # their main work.
+            time.sleep(max(poll_s, 4 * (time.monotonic() - looked), POLL_SHARE * (looked - self._began)))
 
     def report(self, kinds: Sequence[KindReport] | None = None) -> Report:
         """Return the report of the pass as it stands."""

@@ -42,11 +42,19 @@ def _keep(deployment: Embedded) -> None:
         store.set_meta(dataset.SIMULATED, "1" if deployment.simulated else "0")
     port = free_port(FLOWER_PORT)
     deployment.start("beat", celery("beat", "--pidfile="))
-    deployment.start("flower", celery("flower", "--address=127.0.0.1", f"--port={port}"))
+    flower = deployment.start("flower", _flower(port))
     say(_where(deployment, port))
     while True:
         deployment.tend()
+        # Another program, such as another `up`, may have taken the port between our look and Flower's.
+        if flower.process is None and (free := free_port(port)) != port:
+            port, flower.argv = free, _flower(free)
+            say(f"Flower's port was taken: it will be on http://127.0.0.1:{port}/")
         time.sleep(LOOK_EVERY_S)
+
+
+def _flower(port: int) -> list[str]:
+    return celery("flower", "--address=127.0.0.1", f"--port={port}")
 
 
 def _where(deployment: Embedded, port: int) -> str:

@@ -76,3 +76,17 @@ def test_one_client_serves_a_channel_until_its_pool_is_another(app: Celery) -> N
         with channel.conn_or_acquire() as third:
             assert third is not first
             assert third.ping()
+
+
+# The mechanism: `supports_batch_publish` of the channel.
+def test_a_batch_is_sent_at_its_end_in_the_order_given(app: Celery) -> None:
+    with app.connection_for_write() as connection:
+        channel: Any = connection.channel()
+        channel.queue_declare("work")
+        producer: Any = kombu.Producer(channel)
+        with producer.batch():
+            for number in range(3):
+                producer.publish({"number": number}, routing_key="work")
+            assert channel.basic_get("work") is None
+        taken = [channel.basic_get("work").payload["number"] for _ in range(3)]
+        assert taken == [0, 1, 2]
