@@ -10,7 +10,7 @@ not always what those who close it expect (kombu #582): a worker that lost Redis
 import contextlib
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache, redis
 
 
 class Channel(redis.Channel):
@@ -52,3 +52,4 @@ def install() -> None:
     """Let Kombu use it for every address of Redis."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"
+        _transport_cache.pop(scheme, None)  # what somebody has looked up before us
