@@ -10,7 +10,8 @@ not always what those who close it expect (kombu #582): a worker that lost Redis
 import contextlib
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, _transport_cache, redis
+from kombu import transport as transports
+from kombu.transport import TRANSPORT_ALIASES, redis
 
 
 class Channel(redis.Channel):
@@ -52,4 +53,5 @@ def install() -> None:
     """Let Kombu use it for every address of Redis."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"
-        _transport_cache.pop(scheme, None)  # what somebody has looked up before us
+        # what somebody has looked up before us
+        transports._transport_cache.pop(scheme, None)  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
