@@ -1,6 +1,7 @@
 """What a step works with: the edges, as it sees them. Real in a worker, simulated in a simulation."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -83,6 +84,34 @@ class Shared(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """Lets few or many requests of this process be under way, as the API's answers suggest."""
+
+    def request(self) -> AbstractContextManager[None]:
+        """Wait for a place, and keep it for the block."""
+        ...
+
+    def answered(self, took_s: float) -> None:
+        """Note how long an answer took."""
+
+    def refused(self) -> None:
+        """Note that the API has asked for less."""
+
+
+class OpenGate:
+    """The gate of a process that sends one request at a time."""
+
+    def request(self) -> AbstractContextManager[None]:
+        """Let everybody through."""
+        return nullcontext()
+
+    def answered(self, took_s: float) -> None:
+        """Learn nothing."""
+
+    def refused(self) -> None:
+        """Learn nothing."""
+
+
 @dataclass(slots=True)
 class Parts:
     """What a step works with. One per process; safe to use from several threads."""
@@ -96,6 +125,8 @@ class Parts:
     owner: str
     #: takes the place of `shared.admit` while Redis is away
     fallback: Callable[[], float] = lambda: 0.0
+    #: before it the threads of this process wait for their turn
+    gate: Gate = field(default_factory=OpenGate)
     #: windows whose lease this process holds and renews
     held: set[int] = field(default_factory=set)
     _clock_offset_s: float | None = None

@@ -7,6 +7,7 @@ is checked in the transaction that would change something.
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -236,6 +237,13 @@ def _with_lease(parts: Parts, row: WindowRow, state: KindState) -> Outcome:
     """Take the window's lease and a place in the rate budget, then fetch."""
     if row.id in parts.held:
         return Outcome("held by another")
+    with ExitStack() as turn:
+        turn.enter_context(parts.gate.request())
+        return _in_turn(parts, row, state, turn.close)
+
+
+def _in_turn(parts: Parts, row: WindowRow, state: KindState, answered: Callable[[], None]) -> Outcome:
+    """Fetch a page in this thread's turn, which is over when the answer is there."""
     # Another token each step: a doubled message in this very process is held off as well.
     token = f"{parts.owner}:{parts.clock.random():.12f}"
     lane = "live" if plan.is_live(row.window, row.purpose, parts.api_now()) else "backfill"
@@ -253,7 +261,7 @@ def _with_lease(parts: Parts, row: WindowRow, state: KindState) -> Outcome:
     try:
         if admission.wait_s > 0:
             parts.clock.sleep(admission.wait_s)
-        outcome, cursor = _fetch(parts, row, state)
+        outcome, cursor = _fetch(parts, row, state, answered)
         return outcome
     finally:
         parts.held.discard(row.id)
@@ -263,12 +271,16 @@ def _with_lease(parts: Parts, row: WindowRow, state: KindState) -> Outcome:
             log.debug("lease left to lapse", extra={"kind": row.kind, "error": str(error)})
 
 
-def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, datetime | None]:
+def _fetch(
+    parts: Parts, row: WindowRow, state: KindState, answered: Callable[[], None]
+) -> tuple[Outcome, datetime | None]:
     """Fetch one page, decide, commit. Returns the outcome and how far the cursor may move."""
     ask = pages.request(row, state)
     density = parts.density(row.kind)
     try:
         page = fetch_page(parts, KINDS[row.kind], ask)
+        parts.gate.answered(page.elapsed_s)
+        answered()
         if page.hollow and not retry.believed(again=row.last_error == answers.HOLLOW, attempts=row.attempts):
             # Some servers mean an empty list by it, others have slipped: no window is done by a slip.
             raise errors.Unavailable(answers.HOLLOW, status=200)
@@ -434,6 +446,7 @@ def _failed(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask, erro
 
 def hold(parts: Parts, kind: str | None, seconds: float) -> None:
     """Let a kind, or everything, wait on all hosts, and slow all of them down."""
+    parts.gate.refused()
     try:
         parts.shared.hold(kind, seconds)
         parts.shared.slow_down()

@@ -14,6 +14,7 @@ from config.settings import Settings, load
 from humansync import errors, plan, sync
 from humansync.api import Api
 from humansync.parts import Parts
+from humansync.state.gate import Gate
 from humansync.state.local import LocalBudget
 from humansync.state.shared import Shared
 from humansync.store import Store, make_engine
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Leases are renewed three times within their life, so that one lost renewal costs nothing.
 RENEW_EVERY_S = sync.LEASE_S / 3
+#: More requests at once than this no process needs: whoever has more threads is told so by `HUMANSYNC_CONCURRENCY`.
+THREADS_MOST = 64
 
 
 class SystemClock:
@@ -70,7 +73,8 @@ def open_runtime(settings: Settings) -> Runtime:
     shared = Shared(settings.redis_url, rate_per_s=settings.rate)
     policy = plan.Policy(settings.settle_s, settings.overlap_s, settings.since)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    parts = Parts(api, store, shared, SystemClock(), policy, owner, LocalBudget(settings.rate).wait_s)
+    budget, gate = LocalBudget(settings.rate), Gate(settings.concurrency or THREADS_MOST)
+    parts = Parts(api, store, shared, SystemClock(), policy, owner, budget.wait_s, gate)
     stop = threading.Event()
     runtime = Runtime(settings, parts, api, shared, stop)
     threading.Thread(target=_renew, args=(runtime,), name="leases", daemon=True).start()

@@ -18,7 +18,7 @@ from workers.tables import database
 
 #: two processes keep both cores of a small machine busy; each waits for the API with several threads
 WORKERS = 2
-THREADS = 4
+THREADS = 8
 #: deaths in a row of one process after which `run` gives up
 MOST_DEATHS = 5
 #: an idle worker ends in a fraction of this; one in the middle of a page may finish it

@@ -6,6 +6,7 @@ from typing import Any
 import kombu
 import pytest
 from celery import Celery
+from kombu.transport import redis
 
 from config import celery, transport
 from config.settings import load
@@ -60,11 +61,11 @@ def test_what_is_left_to_ask_a_closed_connection_raises_what_is_expected_of_lost
     channel: Any = connection.channel()
     channel.queue_declare("work")
     kombu.Producer(channel).publish({}, routing_key="work")
-    taken = channel.basic_get("work")
+    message = channel.basic_get("work")
     connection.release()
     channel._disconnect_pools()
     with pytest.raises(ConnectionError):
-        taken.ack()
+        channel.qos.reject(message.delivery_tag)
 
 
 def test_one_client_serves_a_channel_until_its_pool_is_another(app: Celery) -> None:
@@ -90,3 +91,74 @@ def test_a_batch_is_sent_at_its_end_in_the_order_given(app: Celery) -> None:
             assert channel.basic_get("work") is None
         taken = [channel.basic_get("work").payload["number"] for _ in range(3)]
         assert taken == [0, 1, 2]
+
+
+def taken(channel: Any) -> Any:
+    """Return a message that was taken off a queue."""
+    channel.queue_declare("work")
+    kombu.Producer(channel).publish({}, routing_key="work")
+    return channel.basic_get("work", no_ack=False)
+
+
+def noted(channel: Any) -> tuple[int, int]:
+    """Return how many messages Redis holds as taken and not done: by tag, and by time."""
+    with channel.conn_or_acquire() as client:
+        return client.hlen(channel.unacked_key), client.zcard(channel.unacked_index_key)
+
+
+def test_a_message_is_noted_when_it_is_taken_and_struck_out_with_the_next_one(app: Celery) -> None:
+    with app.connection_for_read() as connection:
+        channel: Any = connection.channel()
+        first = taken(channel)
+        assert noted(channel) == (1, 1)
+        first.ack()
+        taken(channel)
+        assert noted(channel) == (1, 1)
+
+
+def test_what_is_done_is_struck_out_after_a_moment_and_when_the_channel_closes(app: Celery) -> None:
+    with app.connection_for_read() as connection, app.connection_for_read() as other:
+        channel: Any = connection.channel()
+        taken(channel).ack()
+        channel.qos.strike_out(60)
+        assert noted(channel) == (1, 1)
+        channel.qos.strike_out(0)
+        assert noted(channel) == (0, 0)
+        taken(channel).ack()
+        channel.close()
+        assert noted(other.channel()) == (0, 0)
+
+
+def test_a_message_that_is_not_done_goes_back_to_its_queue_when_its_channel_closes(app: Celery) -> None:
+    with app.connection_for_read() as connection, app.connection_for_read() as other:
+        channel: Any = connection.channel()
+        taken(channel)
+        channel.close()
+        another: Any = other.channel()
+        assert another.basic_get("work") is not None
+
+
+# The mechanism: `append` of QoS. Kombu's own workers understand what ours have noted.
+def test_a_message_whose_worker_died_comes_back(app: Celery) -> None:
+    with app.connection_for_read() as connection, app.connection_for_read() as other:
+        channel: Any = connection.channel()
+        message = taken(channel)
+        another: Any = other.channel()
+        kombus = redis.QoS(another)
+        kombus.restore_by_tag(message.delivery_tag)
+        assert noted(another) == (0, 0)
+        assert another.basic_get("work").payload == {}
+
+
+def test_a_redis_that_goes_shows_as_a_lost_connection_and_the_next_try_is_a_new_one(
+    app: Celery, server: RedisServer
+) -> None:
+    with app.connection_for_read() as connection:
+        channel: Any = connection.channel()
+        message = taken(channel)
+        server.kill()
+        message.ack()
+        with pytest.raises(transport.Transport.connection_errors):
+            channel.qos.strike_out(0)
+        server.start()
+        channel.tell(("PING",))

@@ -1,0 +1,71 @@
+"""How many requests should one process have under way, and why? Pure.
+
+More at once are faster until the API has enough to do; from then on each only takes longer. So the number grows while
+answers come as fast as they usually do, and shrinks when the API refuses (429, 503) or its answers get slow. What all
+hosts may send together is another matter: `humansync/state/shared.py`.
+"""
+
+from dataclasses import dataclass, replace
+
+#: Requests under way at the beginning: enough for an API at hand, few for one that is busy.
+FIRST = 4.0
+#: What is left of the number after a refusal, and after answers have become slow.
+REFUSED, SLOWED = 0.5, 0.8
+#: Answers are slow when they take this many times as long as usual ...
+SLOW = 2.0
+#: ... and longer than this: below it is the noise of a busy machine, in seconds.
+SLOW_AT_LEAST_S = 0.05
+#: How much one answer counts in what is recent, and in what is usual.
+RECENT, USUAL = 0.2, 0.02
+#: Signs of trouble closer together than this are one, seconds: those requests were under way together.
+CUT_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many requests may be under way, and the answers that led to it."""
+
+    #: more than these the process has no threads for
+    most: int
+    #: counted in parts, so that it can grow by less than one
+    requests: float = FIRST
+    #: seconds that answers have taken lately, and in the long run; None before the first
+    recent_s: float | None = None
+    usual_s: float | None = None
+    #: no sign of trouble yet: one more with each answer, which doubles the number with each round
+    searching: bool = True
+    #: when it was last cut, on the clock of `now`
+    cut_at: float = float("-inf")
+
+    @property
+    def places(self) -> int:
+        """How many requests may be under way: at least one."""
+        return max(1, min(self.most, int(self.requests)))
+
+
+def answered(limit: Limit, took_s: float, under_way: int, now: float) -> Limit:
+    """Return the limit after an answer.
+
+    took_s: from sending to the last byte. under_way: requests that were, this one included: what is not used does not
+    grow. now: seconds on any clock that only goes forward.
+    """
+    recent_s = took_s if limit.recent_s is None else limit.recent_s + RECENT * (took_s - limit.recent_s)
+    usual_s = took_s if limit.usual_s is None else limit.usual_s + USUAL * (took_s - limit.usual_s)
+    limit = replace(limit, recent_s=recent_s, usual_s=usual_s)
+    if recent_s > max(SLOW * usual_s, SLOW_AT_LEAST_S):
+        return _cut(limit, SLOWED, now)
+    if under_way < limit.places:
+        return limit
+    more = 1.0 if limit.searching else 1.0 / limit.requests
+    return replace(limit, requests=min(float(limit.most), limit.requests + more))
+
+
+def refused(limit: Limit, now: float) -> Limit:
+    """Return the limit after the API has said that it is too much."""
+    return _cut(limit, REFUSED, now)
+
+
+def _cut(limit: Limit, share: float, now: float) -> Limit:
+    if now - limit.cut_at < CUT_EVERY_S:
+        return limit
+    return replace(limit, requests=max(1.0, limit.requests * share), searching=False, cut_at=now)

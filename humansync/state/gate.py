@@ -1,0 +1,51 @@
+"""Where the threads of one process wait for their turn to ask the API: no more at once than `parallel.Limit` says."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from humansync import parallel
+
+
+class Gate:
+    """Lets so many requests through at once as the API's answers suggest. Threads share it."""
+
+    def __init__(self, threads: int, clock: Callable[[], float] = monotonic) -> None:
+        """Begin with few.
+
+        threads: how many may come at most.
+        """
+        self._limit = parallel.Limit(threads)
+        self._under_way = 0
+        self._clock = clock
+        self._moved = threading.Condition()
+
+    @property
+    def limit(self) -> parallel.Limit:
+        """What holds now."""
+        return self._limit
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Wait for a place, and keep it for the block: one request, until its answer is there."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._under_way < self._limit.places)
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._moved:
+                self._under_way -= 1
+                self._moved.notify()
+
+    def answered(self, took_s: float) -> None:
+        """Note how long the answer took to the request that is being made."""
+        with self._moved:
+            self._limit = parallel.answered(self._limit, took_s, self._under_way, self._clock())
+            self._moved.notify()
+
+    def refused(self) -> None:
+        """Note that the API has asked for less."""
+        with self._moved:
+            self._limit = parallel.refused(self._limit, self._clock())

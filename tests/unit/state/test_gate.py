@@ -1,0 +1,47 @@
+"""Threads wait at the gate for their turn."""
+
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from humansync.state.gate import Gate
+
+
+def test_who_comes_when_all_places_are_taken_waits_until_one_is_free() -> None:
+    gate = Gate(1)
+    inside, through = threading.Event(), threading.Event()
+
+    def another() -> None:
+        inside.set()
+        with gate.request():
+            through.set()
+
+    with gate.request():
+        thread = threading.Thread(target=another)
+        thread.start()
+        assert inside.wait(10)
+        assert not through.wait(0.05)
+    assert through.wait(10)
+    thread.join()
+
+
+def test_a_request_that_fails_gives_its_place_back() -> None:
+    gate = Gate(1)
+    with pytest.raises(ValueError, match="lost"), gate.request():
+        raise ValueError("lost")
+    with gate.request():
+        assert gate.limit.places == 1
+
+
+def test_fast_answers_open_it_and_a_refusal_closes_it_by_half() -> None:
+    gate = Gate(16, clock=lambda: 0.0)
+    with ExitStack() as requests:
+        for _ in range(4):
+            requests.enter_context(gate.request())
+        for _ in range(4):
+            gate.answered(0.1)
+        # each answer made one more place, but only the first found all places taken
+        assert gate.limit.places == 5
+        gate.refused()
+        assert gate.limit.places == 2

@@ -1,0 +1,65 @@
+"""How many requests are under way at once: more while answers are fast, fewer at any sign of trouble."""
+
+from dataclasses import replace
+
+import pytest
+
+from humansync import parallel
+from humansync.parallel import FIRST, REFUSED, SLOWED, Limit, answered, refused
+
+
+def after(limit: Limit, answers: int, took_s: float, *, now: float = 0.0) -> Limit:
+    """Return the limit after answers to as many requests as it allows."""
+    for _ in range(answers):
+        limit = answered(limit, took_s, limit.places, now)
+    return limit
+
+
+def test_the_number_doubles_with_each_round_until_there_are_no_more_threads() -> None:
+    limit = after(Limit(16), int(FIRST), 0.15)
+    assert limit.places == 8
+    assert after(limit, 8, 0.15).places == 16
+    assert after(limit, 100, 0.15).places == 16
+
+
+def test_what_is_not_used_does_not_grow() -> None:
+    limit = Limit(16)
+    assert answered(limit, 0.15, limit.places - 1, 0.0).places == FIRST
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_refusal_halves_it_and_several_at_once_are_one(times: int) -> None:
+    limit = after(Limit(16), 40, 0.15)
+    for _ in range(times):
+        limit = refused(limit, 10.0)
+    assert limit.places == 16 * REFUSED
+    assert refused(limit, 10.0 + parallel.CUT_EVERY_S).places == 16 * REFUSED * REFUSED
+
+
+def test_after_trouble_it_grows_by_one_a_round() -> None:
+    limit = refused(after(Limit(16), 40, 0.15), 10.0)
+    # eight answers bring an eighth each, a little less as the number grows
+    assert after(limit, 9, 0.15, now=11.0).places == 9
+    assert after(limit, 7, 0.15, now=11.0).places == 8
+
+
+def test_answers_that_get_slow_cut_it() -> None:
+    usual = after(Limit(16), 200, 0.15)
+    slow = after(usual, 10, 0.6, now=10.0)
+    assert slow.requests == pytest.approx(16 * SLOWED)
+    assert not slow.searching
+
+
+def test_an_api_that_has_always_been_slow_is_not_slow() -> None:
+    assert after(Limit(16), 100, 30.0).places == 16
+
+
+def test_the_noise_of_a_fast_api_is_no_trouble() -> None:
+    usual = after(Limit(16), 200, 0.003)
+    assert after(usual, 50, 0.02, now=10.0).places == 16
+
+
+def test_there_is_always_one() -> None:
+    limit = replace(Limit(16), requests=1.0)
+    assert refused(limit, 5.0).places == 1
+    assert Limit(1).places == 1
