@@ -9,11 +9,15 @@ from typing import Protocol
 from humansync import plan
 from humansync.api import Page
 from humansync.kinds import Kind
+from humansync.ledger import KindState
 from humansync.state.shared import Admission
 from humansync.store import Store
 
 #: A kind's density is looked up at most this often: it costs a query, and only steers the cutting.
 DENSITY_S = 2.0
+#: A kind is looked up at most this often where a window's message says the rest: that it is paused or disabled is
+#: noticed so late.
+STATE_S = 1.0
 #: The API's clock is believed to run like ours while it stays this close to the offset known.
 CLOCK_DRIFT_S = 2.0
 
@@ -130,6 +134,7 @@ class Parts:
     #: windows whose lease this process holds and renews
     held: set[int] = field(default_factory=set)
     _clock_offset_s: float | None = None
+    _states: dict[str, tuple[datetime, KindState]] = field(default_factory=dict)
     _densities: dict[str, tuple[datetime, float | None]] = field(default_factory=dict)
 
     def density(self, kind: str) -> float | None:
@@ -138,6 +143,14 @@ class Parts:
         known = self._densities.get(kind)
         if known is None or known[1] is None or abs((now - known[0]).total_seconds()) > DENSITY_S:
             known = self._densities[kind] = (now, self.store.density(kind))
+        return known[1]
+
+    def state(self, kind: str) -> KindState:
+        """Return what lasts about a kind, a second old at most."""
+        now = self.clock.now()
+        known = self._states.get(kind)
+        if known is None or abs((now - known[0]).total_seconds()) > STATE_S:
+            known = self._states[kind] = (now, self.store.kind(kind))
         return known[1]
 
     def api_now(self) -> datetime:

@@ -11,7 +11,9 @@ from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore
 
 from config.queues import Queue
 from humansync import errors, sync
+from humansync.ledger import Purpose, State, WindowRow
 from humansync.state.shared import Shared
+from humansync.windows import Window, format_instant, parse_instant
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +60,22 @@ def _send_all(steps: Sequence[sync.FollowUp], producer: Producer) -> None:
         _send(step, producer)
 
 
+def tell(row: WindowRow) -> dict[str, str | None]:
+    """Return the arguments that tell a worker what, beside its bounds, an untouched window's row says."""
+    return {"purpose": row.purpose.value, "covered_to": format_instant(row.covered_to) if row.covered_to else None}
+
+
+def told(window_id: int, epoch: int, *, kind: str, window: Window, purpose: str, covered_to: str | None) -> WindowRow:
+    """Return the row that such arguments tell of."""
+    covered = parse_instant(covered_to) if covered_to else None
+    return WindowRow(window_id, kind, window, Purpose(purpose), State.OWED, epoch, covered_to=covered)
+
+
 def _send(step: sync.FollowUp, producer: Producer) -> None:
     since, before = sync.describe(step.window)
-    row = {"window_id": step.window_id, "epoch": step.epoch}
+    row: dict[str, object] = {"window_id": step.window_id, "epoch": step.epoch}
+    if step.untouched is not None:
+        row |= tell(step.untouched)
     current_app.send_task(
         "sync.window" if step.first else "sync.page",
         args=[step.kind, since, before] if step.first else [],

@@ -20,18 +20,25 @@ def sync_window(
     *,
     window_id: int | None = None,
     epoch: int | None = None,
+    purpose: str | None = None,
+    covered_to: str | None = None,
 ) -> dict[str, int | str]:
     """Read the first page of a window, or cut it. Safe to run twice.
 
     since, before: UTC instants, ISO 8601, half-open. window_id, epoch: its row in the ledger where
-    the sender knows it; without them the window is looked up by its bounds, or added as a backfill.
+    the sender knows it; without them the window is looked up by its bounds, or added as a backfill. purpose, covered_to:
+    the rest of a row that nothing has happened to; without them it is looked up.
     """
     held = runtime()
     try:
         if window_id is None or epoch is None:
             outcome = sync.read_bounds(held.parts, kind, Window.parse(since, before))
         else:
-            outcome = sync.read(held.parts, window_id, epoch)
+            told = None
+            if purpose is not None:
+                window = Window.parse(since, before)
+                told = publish.told(window_id, epoch, kind=kind, window=window, purpose=purpose, covered_to=covered_to)
+            outcome = sync.read(held.parts, window_id, epoch, told)
     except StoreUnavailable as error:
         raise self.retry(exc=error, countdown=2 ** min(self.request.retries, 6)) from error
     publish.follow_ups(outcome.follow_ups, held.shared)

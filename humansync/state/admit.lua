@@ -4,7 +4,8 @@
 -- ARGV  1 kind  2 lane: "live" or "backfill"  3 rate per second, 0 = no limit  4 longest wait, us
 --       5 recovery of a slowed rate, share per second  and, for a window:  6 token  7 lease, ms
 -- Gives {what, wait in us}: 1 granted, send after the wait; 0 come back after the wait, nothing is
---       held; -1 another holds the lease, which lapses after the wait.
+--       held; -1 another holds the lease, which lapses after the wait. Where it is granted a third number says
+--       whether a message for this window was waited for: 1 is the message that was sent last, 0 may be another.
 --
 -- Requests get instants that lie evenly, one interval apart, and never a burst: whatever second the
 -- server looks at holds no more than the rate. While live requests are about, backfill leaves every
@@ -13,6 +14,7 @@
 local LIVE_FOR_US = 2000000    -- live requests are "about" this long after one asked
 local RUN_LENGTH = 4           -- backfill requests between two gaps: four fifths of the rate
 local DAY_MS = 86400000
+local PROBE_US = 180000000     -- so long after everything was stopped windows may be parked that messages speak of
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -94,8 +96,12 @@ if rate > 0 then
   end
 end
 
+local waited_for = 0
 if lease then
   redis.call('SET', lease, token, 'PX', ARGV[7])
-  redis.call('DEL', KEYS[5])
+  waited_for = redis.call('DEL', KEYS[5])
+  if now < (tonumber(holds[1]) or 0) + PROBE_US then
+    waited_for = 0
+  end
 end
-return {1, math.ceil(slot - now)}
+return {1, math.ceil(slot - now), waited_for}

@@ -53,6 +53,8 @@ class Admission:
     wait_s: float
     #: another holder has the window's lease, for `wait_s` more unless it renews
     busy: bool
+    #: the window's message that was sent last is the one that was waited for, and nothing was stopped since
+    waited_for: bool = False
 
 
 class _Script(Protocol):
@@ -116,8 +118,10 @@ class Shared:
     def _ask(self, names: list[str], kind: str, lane: str, max_wait_s: float, *lease: object) -> Admission:
         longest_s = min(max_wait_s, BACKFILL_AHEAD_S) if lane == "backfill" else max_wait_s
         with self._redis():
-            what, wait_us = self._admit(names, [kind, lane, self._pace_per_s, _us(longest_s), RECOVERY_PER_S, *lease])
-        return Admission(granted=what > 0, wait_s=wait_us / 1e6, busy=what < 0)
+            what, wait_us, *waited_for = self._admit(
+                names, [kind, lane, self._pace_per_s, _us(longest_s), RECOVERY_PER_S, *lease]
+            )
+        return Admission(what > 0, wait_us / 1e6, what < 0, waited_for == [1])
 
     def hold(self, kind: str | None, seconds: float) -> None:
         """Let nobody send for a kind, or for any with None, for so long; 0 lifts the hold."""

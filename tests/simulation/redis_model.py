@@ -21,7 +21,7 @@ from humansync.state.shared import (
 )
 
 #: While live requests came within this, backfill leaves every fifth instant free (admit.lua).
-_LIVE_FOR_S, _RUN_LENGTH = 2.0, 4
+_LIVE_FOR_S, _RUN_LENGTH, _PROBE_S = 2.0, 4, 180.0
 
 
 @dataclass(slots=True)
@@ -83,8 +83,9 @@ class RedisModel:
             self._drop(lease, token)
             return Admission(granted=False, wait_s=wait, busy=False)
         self._set(lease, token, lease_s)
+        waited_for = self._get(issued) is not None and self._now() >= self._holds.get("*", 0.0) + _PROBE_S
         self._expiring.pop(issued, None)
-        return Admission(granted=True, wait_s=wait, busy=False)
+        return Admission(granted=True, wait_s=wait, busy=False, waited_for=waited_for)
 
     def _slot(self, lane: str, max_wait_s: float) -> tuple[bool, float]:
         """Return whether an instant was taken, and the wait until it, or until asking again."""

@@ -27,7 +27,7 @@ from config.schedule import SWEEP_EVERY_S, TICK_KEPT_AT_LEAST_S
 from humansync import pages, plan, sync
 from humansync.errors import StateUnavailable, StoreUnavailable
 from humansync.kinds import KINDS, Read
-from humansync.ledger import Purpose
+from humansync.ledger import Purpose, WindowRow
 from humansync.parts import Parts
 from humansync.simulator.faults import Answer
 from humansync.simulator.world import World
@@ -63,7 +63,7 @@ class Message:
 
     task: str
     kind: str
-    args: tuple[int, int] | None = None
+    args: tuple[int, int, WindowRow | None] | None = None
     live: bool = True
     tick: bool = False
     expires_ms: float = math.inf
@@ -493,7 +493,9 @@ class Simulation:
                 if self.redis_down():
                     self.tally["follow-ups not sent"] += 1
                     return
-                self.send(Message("page", each.kind, (each.window_id, each.epoch), each.live), each.delay_s)
+                self.send(
+                    Message("page", each.kind, (each.window_id, each.epoch, each.untouched), each.live), each.delay_s
+                )
         except StateUnavailable:
             self.tally["follow-ups not sent"] += len(due)
 

@@ -22,7 +22,7 @@ def model(shared: Shared, rate_per_s: float = 0.0) -> RedisModel:
 
 
 def same(real: Admission, modelled: Admission) -> None:
-    assert (real.granted, real.busy) == (modelled.granted, modelled.busy)
+    assert (real.granted, real.busy, real.waited_for) == (modelled.granted, modelled.busy, modelled.waited_for)
     assert real.wait_s == pytest.approx(modelled.wait_s, abs=APART_S)
 
 
