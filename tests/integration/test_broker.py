@@ -10,7 +10,11 @@ from celery import Celery
 from config import celery
 from config.queues import Queue
 from config.settings import load
-from tests.servers import RedisServer
+from humansync.state.shared import Shared
+from humansync.sync import FollowUp
+from tasks import publish
+from tests.factories import window
+from tests.servers import RedisServer, free_port
 
 
 @pytest.fixture
@@ -57,6 +61,31 @@ def test_a_task_called_by_hand_finds_its_queue(app: Celery) -> None:
         app.send_task(name, args=[name])
     assert received(app, ["live"], 2) == ["sync.kind", "sync.sweep"]
     assert received(app, ["backfill"], 2) == ["sync.window", "sync.page"]
+
+
+def steps(*live: bool) -> list[FollowUp]:
+    return [FollowUp(number, 3, "sleeps", window(), first=True, live=each) for number, each in enumerate(live)]
+
+
+def test_what_follows_a_step_is_marked_and_goes_to_the_queue_of_its_urgency(
+    app: Celery, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "current_app", app)
+    with Shared(redis_url, rate_per_s=0) as shared:
+        publish.follow_ups(steps(True, False, True), shared)
+        assert shared.unissued([0, 1, 2, 3]) == {3}
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        assert [channel.client.llen(queue.value) for queue in (Queue.LIVE, Queue.BACKFILL)] == [2, 1]
+
+
+def test_what_cannot_be_sent_is_left_to_the_sweep(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "current_app", app)
+    with Shared(f"redis://127.0.0.1:{free_port()}/0", rate_per_s=0) as away:
+        publish.follow_ups(steps(True), away)
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        assert channel.client.llen(Queue.LIVE.value) == 0
 
 
 def test_a_queue_is_one_list_and_its_depth_one_number(app: Celery) -> None:

@@ -1,7 +1,9 @@
 """The page reader against a model of the API: every reading of bounds, order, headers and caps."""
 
 import math
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from humansync import pages
 from humansync.errors import FilterIgnored, Uncertain
 from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
-from humansync.windows import SECOND, Window
+from humansync.windows import SECOND, Window, merge
 from tests.unit.reader_model import NOW, SETTLE_S, ModelApi, read, spread
 
 MONTH = Window(NOW - timedelta(days=30, hours=1), NOW - timedelta(hours=1))
@@ -61,12 +63,24 @@ def test_no_row_that_stays_is_ever_missed(count: int, seed: int, departures: int
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("departures", [0, 1, 5, 20])
 def test_a_second_that_holds_many_pages_is_walked_without_loss(order: str, departures: int) -> None:
-    """Switch off the overlap (`_walk_on`: overlap 0) or the anchor (`_step_back`) and rows are lost here."""
     for seed in range(3):
         api = ModelApi(spread(3000, HOT, seed), seed=seed, order=order, departures=departures)
         reading = read(api, HOT)
         assert missing(api, dict(reading.stored), HOT) == []
         assert reading.covered == [HOT]
+
+
+def test_many_rows_that_leave_at_once_take_no_neighbour_along() -> None:
+    """Switch off the overlap (`_walk_on`) and nothing can be read here, switch off the anchor and rows are lost."""
+    api = ModelApi(spread(1500, HOT), order="updated-asc")
+    first = sorted(api.rows, key=api.rows.__getitem__)[:100]
+
+    def leave(_row: WindowRow, _step: pages.Step) -> None:
+        api.rows.update(dict.fromkeys(first, NOW))
+
+    reading = read(api, HOT, on_step=leave)
+    assert missing(api, dict(reading.stored), HOT) == []
+    assert "anchor missing: step back" in reading.steps
 
 
 def test_a_hot_second_in_changing_order_is_read_until_nothing_new_comes() -> None:
@@ -112,8 +126,18 @@ def test_a_collection_without_times_in_changing_order_and_small_pages_is_read_al
         assert reading.requests < 400
 
 
-def row(window: Window) -> WindowRow:
-    return WindowRow(1, "activities", window, Purpose.LIVE, State.OWED, 0)
+def row(window: Window, walk: Walk = Walk()) -> WindowRow:  # noqa: B008 - a frozen value
+    return WindowRow(1, "activities", window, Purpose.LIVE, State.OWED, 0, walk)
+
+
+def facts(received: int, head: tuple[str, ...] = (), **more: Any) -> pages.Facts:
+    """Return a page of so many rows that begins with these."""
+    names = [*head, *(f"{i}" for i in range(received - len(head)))]
+    return pages.Facts(received, names, [HOT.since] * received, NOW, **more)
+
+
+def settled(row: WindowRow, facts: pages.Facts, *, largest: int = 500) -> pages.Step:
+    return pages.settle(row, KindState("activities", largest_page=largest), facts, settle_s=SETTLE_S)
 
 
 def test_rows_outside_the_bounds_stop_the_kind() -> None:
@@ -138,16 +162,109 @@ def test_a_window_ends_no_closer_to_the_apis_clock_than_the_settle_delay() -> No
         pages.settle(row(MONTH), KindState("activities"), facts, settle_s=SETTLE_S)
 
 
-def test_a_short_page_that_could_be_a_cap_is_confirmed() -> None:
-    """499 of 500, or 100 where nothing longer was ever seen, may be all the server gives."""
-    names = [f"{i}" for i in range(500)]
-    for received, largest in ((499, 500), (100, 0), (100, 100)):
-        facts = pages.Facts(received, names[:received], [MONTH.since] * received, NOW)
-        step = pages.settle(row(MONTH), KindState("activities", largest_page=largest), facts, settle_s=SETTLE_S)
-        assert step.state is State.WALKING
-    facts = pages.Facts(100, names[:100], [MONTH.since] * 100, NOW)
-    step = pages.settle(row(MONTH), KindState("activities", largest_page=104), facts, settle_s=SETTLE_S)
-    assert step.state is State.DONE
+@pytest.mark.parametrize(
+    ("received", "limit", "largest", "state"),
+    [
+        (499, 500, 500, State.WALKING),  # a server that filters after it has paged
+        (99, 100, 500, State.WALKING),  # the same, asked for less than it has given before
+        (100, 500, 0, State.WALKING),  # nothing longer was ever seen
+        (100, 500, 100, State.WALKING),  # nor here
+        (101, 500, 104, State.WALKING),  # a capped page, filtered afterwards
+        (100, 500, 104, State.DONE),
+        (19, 500, 0, State.DONE),  # no server is known to cap as low
+    ],
+)
+def test_a_short_page_that_could_be_all_that_the_server_gives_is_confirmed(
+    received: int, limit: int, largest: int, state: State
+) -> None:
+    step = settled(row(MONTH, Walk(limit=limit)), facts(received), largest=largest)
+    assert step.state is state
+
+
+@pytest.mark.parametrize("hint", [{"total": 11}, {"has_next": True}])
+def test_a_header_that_speaks_of_more_keeps_a_short_page_from_ending_its_window(hint: dict[str, Any]) -> None:
+    assert settled(row(MONTH), facts(10)).state is State.DONE
+    assert settled(row(MONTH), facts(10, **hint)).state is State.WALKING
+
+
+ANCHOR = tuple(f"anchor {i}" for i in range(25))
+WALK = Walk(offset=475, overlap=25, anchor=ANCHOR, began_at=NOW)
+
+
+def test_a_walk_whose_anchor_is_gone_asks_for_what_lies_before_it() -> None:
+    """Switch off the anchor or the step back in `_next_page` and this fails."""
+    step = settled(row(HOT, WALK), facts(500))
+    assert (step.state, step.why) == (State.WALKING, "anchor missing: step back")
+    assert (step.walk.offset, step.walk.overlap, step.walk.anchor) == (425, 50, ANCHOR)
+    for _ in range(pages.MISSES):
+        step = settled(row(HOT, step.walk), facts(500))
+    assert (step.walk.offset, step.walk.number, step.why) == (0, 2, "anchor lost: from the beginning")
+
+
+@pytest.mark.parametrize(
+    ("head", "unstable"),
+    [
+        (ANCHOR, False),
+        (ANCHOR[3:20], False),  # rows leave
+        ((*ANCHOR[:5], "stranger", *ANCHOR[5:]), True),  # and none comes between
+        (ANCHOR[::-1], True),
+    ],
+)
+def test_an_anchor_that_is_not_as_it_was_shows_an_order_that_changes(head: tuple[str, ...], unstable: bool) -> None:
+    """Switch off either half of `_in_order` and this fails."""
+    step = settled(row(HOT, WALK), facts(500, head))
+    assert step.walk.unstable is unstable
+    assert settled(row(MONTH, WALK), facts(500, head)).why.startswith("full: cut")
+
+
+def test_a_short_page_behind_the_anchor_ends_a_walk_only_where_longer_ones_were_seen() -> None:
+    more = facts(100, ANCHOR)
+    assert settled(row(HOT, WALK), more, largest=100).why == "more pages"
+    assert settled(row(HOT, WALK), more, largest=500).state is State.DONE
+    assert settled(row(HOT, WALK), facts(25, ANCHOR), largest=25).state is State.DONE
+
+
+@pytest.mark.parametrize(
+    "walk",
+    [
+        Walk(
+            offset=1, overlap=50, anchor=ANCHOR, misses=1, began_at=NOW
+        ),  # stepped back: 50 may be all the server gives
+        Walk(offset=475, overlap=50, anchor=ANCHOR, began_at=NOW),  # the first page was full: it may have hidden some
+    ],
+)
+def test_a_page_within_the_overlap_ends_no_read_in_changing_order_unless_all_was_shown(walk: Walk) -> None:
+    """Switch off either condition of `whole` in `_next_page` and this fails."""
+    assert settled(row(MONTH, walk), facts(50, ANCHOR[::-1])).why.startswith("full")
+    shown = Walk(offset=25, overlap=50, anchor=ANCHOR, began_at=NOW)
+    assert settled(row(MONTH, shown), facts(50, ANCHOR[::-1])).state is State.DONE
+
+
+@pytest.mark.parametrize(
+    ("quiet", "fresh", "state"), [(4, 0, State.WALKING), (5, 0, State.DONE), (5, 1, State.WALKING)]
+)
+def test_a_second_in_changing_order_is_over_after_six_passes_without_news(quiet: int, fresh: int, state: State) -> None:
+    walk = replace(WALK, unstable=True, quiet=quiet, fresh=fresh, number=9)
+    assert settled(row(HOT, walk), facts(25, ANCHOR)).state is state
+
+
+def test_a_second_that_never_settles_is_put_off_and_never_called_done() -> None:
+    restless = replace(WALK, unstable=True, fresh=1, number=pages.PASSES)
+    with pytest.raises(Uncertain, match="still found new rows"):
+        settled(row(HOT, restless), facts(25, ANCHOR))
+
+
+def test_a_read_of_several_passes_is_dated_by_the_beginning_of_the_first() -> None:
+    """Its first rows were read then; switch off `began_at` in `_first_page` or `_again` and this fails."""
+    earlier = NOW - timedelta(hours=1)
+    again = settled(row(HOT, replace(WALK, unstable=True, fresh=1, began_at=earlier)), facts(25, ANCHOR)).walk
+    assert (again.offset, again.number) == (0, 2)
+    assert settled(row(HOT, again), facts(10)).read_at == earlier
+
+
+def test_what_lies_before_a_pilot_stays_owed_when_the_pilot_is_cut() -> None:
+    step = settled(row(MONTH, Walk(lower=MONTH.before - timedelta(days=4))), facts(500, total=2000))
+    assert merge(step.children) == [MONTH]
 
 
 def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete() -> None:

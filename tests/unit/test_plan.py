@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,6 +100,15 @@ def test_covered_under_way_and_owed_make_the_whole(coverage: list[Window], activ
     assert all(window.before <= HORIZON for window in owed)
 
 
+def test_no_window_is_wider_than_the_api_serves() -> None:
+    """Switch off `split_by_width` in `_owed` or in `backfill` and this fails."""
+    year = Window(HORIZON - timedelta(days=365), HORIZON)
+    asked = [window for window, _ in plan.backfill(year, [], POLICY, NOW).windows]
+    for windows in (live(replace(STATE, start=year.since), [], []), asked):
+        assert merge(windows) == [year]
+        assert max(window.seconds for window in windows) <= timedelta(days=30).total_seconds()
+
+
 @given(spans, spans)
 def test_planning_twice_is_planning_once(coverage: list[Window], active: list[Window]) -> None:
     owed = live(STATE, merge(coverage), active)
@@ -121,3 +131,17 @@ def test_the_cursor_is_the_end_of_the_gapless_prefix() -> None:
     coverage = [Window(START, START + timedelta(days=1)), Window(START + timedelta(days=2), HORIZON)]
     assert plan.cursor(STATE, coverage) == START + timedelta(days=1)
     assert plan.cursor(KindState("activities"), coverage) is None
+
+
+@pytest.mark.parametrize(
+    ("age", "purpose", "first"),
+    [
+        (timedelta(minutes=2), Purpose.LIVE, True),
+        (timedelta(days=1), Purpose.LIVE, True),
+        (timedelta(days=1, seconds=1), Purpose.LIVE, False),  # a first load of years does not hold up other kinds
+        (timedelta(minutes=2), Purpose.SWEEP, False),
+        (timedelta(minutes=2), Purpose.BACKFILL, False),
+    ],
+)
+def test_only_passes_over_recent_time_go_before_history(age: timedelta, purpose: Purpose, first: bool) -> None:
+    assert plan.is_live(Window(NOW - timedelta(days=9), NOW - age), purpose, NOW) is first

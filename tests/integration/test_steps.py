@@ -1,0 +1,193 @@
+"""One step after the other: what the shell around the decisions does with answers, refusals, doubles and losses."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from humansync import plan, sync
+from humansync.errors import StateUnavailable
+from humansync.ledger import State
+from humansync.parts import Parts
+from humansync.simulator.faults import Fault
+from humansync.simulator.world import World
+from humansync.store import Store, make_engine, migrate
+from tests.integration.store.ledgers import rows
+from tests.integration.verify.places import KIND, NOW, NoRedis, Place, WaitingClock, WorldApi
+from tests.simulation.redis_model import RedisModel
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def place(sqlite_url: str) -> Iterator[Place]:
+    """Give an installation that owes a month, of an API with ten records."""
+    engine = make_engine(sqlite_url)
+    migrate(engine)
+    clock = WaitingClock()
+    world = World(clock.now)
+    world.load([KIND], 10, 20, until=NOW - HOUR)
+    redis = RedisModel(lambda: clock.now().timestamp(), 10.0, lambda _queue: True)
+    policy = plan.Policy(settle_s=120, overlap_s=900, since="30d")
+    api = WorldApi(world, clock)
+    yield Place(world, clock, api, Parts(api, Store(engine), redis, clock, policy, "test"))
+    engine.dispose()
+
+
+def redis_of(place: Place) -> RedisModel:
+    assert isinstance(place.parts.shared, RedisModel)
+    return place.parts.shared
+
+
+def planned(place: Place, kind: str = KIND) -> sync.FollowUp:
+    """Plan a kind that has nothing yet; return the step that follows."""
+    (step,) = sync.plan_kind(place.parts, kind).follow_ups
+    return step
+
+
+def take(place: Place, step: sync.FollowUp) -> sync.Outcome:
+    """Do what a worker does with a message, once its time has come."""
+    place.clock.sleep(step.delay_s)
+    return sync.read(place.parts, step.window_id, step.epoch)
+
+
+def heard(place: Place, fault: Fault, times: int, kind: str = KIND) -> sync.Outcome:
+    """Let the API answer a new window by a fault, so many times in a row; return what came of the last."""
+    step = planned(place, kind)
+    place.world.fail_next(fault, times, kind=kind)
+    for _ in range(times - 1):
+        (step,) = take(place, step).follow_ups
+    return take(place, step)
+
+
+# --- answers that are not to be believed ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [Fault.EMPTY_OBJECT, Fault.NULL])
+def test_a_hollow_answer_ends_no_window_until_it_is_given_three_times(place: Place, fault: Fault) -> None:
+    outcome = heard(place, fault, 2)
+    assert (outcome.what, outcome.finished) == ("retry", False)
+    assert place.store.coverage(KIND) == []
+    place.world.fail_next(fault)
+    assert take(place, outcome.follow_ups[0]).finished
+
+
+def test_other_failures_are_no_confirmation_of_a_hollow_answer(place: Place) -> None:
+    outcome = heard(place, Fault.E500, 5)
+    place.world.fail_next(Fault.EMPTY_OBJECT)
+    assert take(place, outcome.follow_ups[0]).what == "retry"
+
+
+@pytest.mark.parametrize("fault", [Fault.E400, Fault.E403, Fault.E404])
+def test_a_refusal_of_a_first_page_is_no_empty_window(place: Place, fault: Fault) -> None:
+    assert not heard(place, fault, 1).finished
+    assert place.store.coverage(KIND) == []
+
+
+def test_a_kind_that_was_read_is_parked_and_one_that_never_was_is_disabled(place: Place) -> None:
+    assert heard(place, Fault.E404, 3, "meals").what == "disabled"
+    place.sync()
+    place.clock.sleep(300)
+    assert heard(place, Fault.E404, 3).what == "parked"
+    assert place.store.kind(KIND).disabled is None
+
+
+def test_a_refused_key_parks_every_window_of_every_kind(place: Place) -> None:
+    waiting = planned(place, "meals")
+    assert heard(place, Fault.E401, 3).what == "credentials refused"
+    assert {window.kind: window.state for window in place.store.parked(9)} == dict.fromkeys(
+        ("meals", KIND), State.FAILED
+    )
+    asked = place.api.requests
+    assert take(place, waiting).what == "too early"
+    assert place.api.requests == asked
+
+
+def test_a_throttled_kind_waits_on_all_hosts_and_all_slow_down(place: Place) -> None:
+    place.world.set(retry_after_s=60)
+    outcome = heard(place, Fault.E429_AFTER, 1)
+    assert outcome.what == "wait"
+    refused = redis_of(place).admit(99, "another host", kind=KIND, lane="live", lease_s=30, max_wait_s=300)
+    assert not refused.granted
+    assert refused.wait_s == pytest.approx(60, abs=1)
+    assert redis_of(place).admit(98, "another", kind="meals", lane="live", lease_s=30, max_wait_s=300).granted
+    assert redis_of(place).slow_down() == pytest.approx(0.5, abs=0.01)  # within two seconds it is one event
+    row = place.store.row(outcome.follow_ups[0].window_id)
+    assert row is not None
+    assert row[0].attempts == 0
+
+
+def test_the_apis_clock_counts_where_it_differs_from_ours(place: Place) -> None:
+    place.world.set(clock_skew_s=-3600)
+    step = planned(place)
+    assert step.window.before == NOW - HOUR - timedelta(seconds=120)
+    assert take(place, step).finished
+    (row,) = rows(place.store, "sync_windows")
+    assert NOW - HOUR <= row["read_at"] < NOW - HOUR / 2
+
+
+# --- messages that come twice, or never -----------------------------------------------------------
+
+
+def test_a_message_that_comes_twice_costs_no_second_request(place: Place) -> None:
+    step = planned(place)
+    place.world.fail_next(Fault.E500)
+    take(place, step)
+    asked = place.api.requests
+    place.clock.sleep(3600)
+    assert take(place, step).what == "moved on"
+    assert place.api.requests == asked
+
+
+def test_a_message_doubled_within_a_process_is_held_off_without_redis_too(place: Place) -> None:
+    place.parts.shared = NoRedis()
+    step = planned(place)
+    doubles: list[str] = []
+
+    def double(_request: int) -> None:
+        place.api.between = lambda _: None
+        doubles.append(take(place, step).what)
+
+    place.api.between = double
+    assert take(place, step).finished
+    assert doubles == ["held by another"]
+
+
+def test_work_whose_message_got_lost_is_issued_again(place: Place) -> None:
+    lost = planned(place)
+    assert sync.sweep(place.parts).follow_ups == ()  # its message may be on its way
+    place.clock.sleep(60)
+    assert sync.sweep(place.parts).follow_ups == (lost,)
+    assert sync.sweep(place.parts).follow_ups == ()
+    place.clock.sleep(60)
+    redis_of(place).mark_issued([lost.window_id])
+    assert sync.sweep(place.parts).follow_ups == ()
+
+
+def test_a_cursor_whose_move_got_lost_is_moved_by_the_next_plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StateUnavailable("Redis is away")
+
+    with monkeypatch.context() as lost:
+        lost.setattr(place.parts.shared, "release", away)
+        place.sync()
+    (complete,) = place.store.coverage(KIND)
+    assert redis_of(place).cursor(KIND) is None
+    place.clock.sleep(600)
+    sync.plan_kind(place.parts, KIND)
+    assert redis_of(place).cursor(KIND) == complete.before
+
+
+# --- records that the database refuses ------------------------------------------------------------
+
+
+def test_a_record_that_the_database_refuses_is_set_aside_and_its_page_goes_on(place: Place) -> None:
+    refused = place.ids()[3]
+    place.sql(
+        f"CREATE TRIGGER refuses BEFORE INSERT ON {KIND} WHEN new.id = '{refused}' "
+        "BEGIN SELECT RAISE(ABORT, 'no such value'); END"
+    )
+    assert take(place, planned(place)).rejected == 1
+    place.sync()
+    assert {row["id"] for row in rows(place.store)} == set(place.ids()) - {refused}
+    assert [refused in row["payload"] for row in rows(place.store, "rejected_records")] == [True]
