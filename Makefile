@@ -89,6 +89,10 @@ N ?= 1000
 simulate: $(VENV)/dev.stamp ## made-up lives of the whole system, everything failing, each compared with the truth; N=10000, or SEED=17
 	@$(RUN) tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(N)) $(ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/dev.stamp ## switch each safety mechanism off, one at a time, and see tests go red, some ten minutes; ARGS="-k lease"
+	@$(RUN) tests.mutation $(ARGS)
+
 ##@ Work
 .PHONY: format
 format: $(VENV)/dev.stamp ## format the code and mend what can be mended by itself
