@@ -408,6 +408,13 @@ def test_a_body_that_takes_too_long_is_asked_for_in_smaller_pages(serve: Callabl
     assert time.monotonic() - began < 60
 
 
+def test_a_body_that_never_pauses_has_to_end_too(serve: Callable[[Answer], Server]) -> None:
+    """Switch off the look at the deadline in `_mind` and this fails: here is no socket whose timeout could be set."""
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 102\r\n\r\n"
+    with pytest.raises(errors.TooLarge, match="took more than"):
+        fetch(serve(drip(head, b"[" + b" " * 100 + b"]", 0.02)), total_timeout_s=0.2)
+
+
 def test_no_read_waits_beyond_the_deadline(serve: Callable[[Answer], Server]) -> None:
     began = time.monotonic()
     with pytest.raises(errors.TooLarge, match="took more than"):

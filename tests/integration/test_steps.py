@@ -11,12 +11,14 @@ from humansync.ledger import State
 from humansync.parts import Parts
 from humansync.simulator.faults import Fault
 from humansync.simulator.world import World
+from humansync.state.shared import PACE
 from humansync.store import Store, make_engine, migrate
 from tests.integration.store.ledgers import rows
 from tests.integration.verify.places import KIND, NOW, NoRedis, Place, WaitingClock, WorldApi
 from tests.simulation.redis_model import RedisModel
 
 HOUR = timedelta(hours=1)
+RATE = 10.0
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def place(sqlite_url: str) -> Iterator[Place]:
     clock = WaitingClock()
     world = World(clock.now)
     world.load([KIND], 10, 20, until=NOW - HOUR)
-    redis = RedisModel(lambda: clock.now().timestamp(), 10.0, lambda _queue: True)
+    redis = RedisModel(lambda: clock.now().timestamp(), RATE, lambda _queue: True)
     policy = plan.Policy(settle_s=120, overlap_s=900, since="30d")
     api = WorldApi(world, clock)
     yield Place(world, clock, api, Parts(api, Store(engine), redis, clock, policy, "test"))
@@ -110,8 +112,13 @@ def test_a_throttled_kind_waits_on_all_hosts_and_all_slow_down(place: Place) -> 
     refused = redis_of(place).admit(99, "another host", kind=KIND, lane="live", lease_s=30, max_wait_s=300)
     assert not refused.granted
     assert refused.wait_s == pytest.approx(60, abs=1)
-    assert redis_of(place).admit(98, "another", kind="meals", lane="live", lease_s=30, max_wait_s=300).granted
-    assert redis_of(place).slow_down() == pytest.approx(0.5, abs=0.01)  # within two seconds it is one event
+    first, second = (
+        redis_of(place).admit(number, "another host", kind="meals", lane="live", lease_s=30, max_wait_s=300)
+        for number in (97, 98)
+    )
+    assert second.wait_s - first.wait_s == pytest.approx(
+        1 / (RATE * PACE / 2)
+    )  # and not held: the rate of all is halved
     row = place.store.row(outcome.follow_ups[0].window_id)
     assert row is not None
     assert row[0].attempts == 0

@@ -52,6 +52,17 @@ def test_ordinary_pages_of_every_kind_go_as_they_came(postgresql: Store, name: s
     assert tables_after(postgresql, kind, *ours) == tables_after(postgresql, kind, *filter(None, texts))
 
 
+# The mechanism: the WHERE of ON CONFLICT in store/upsert.py, `received`.
+def test_a_page_that_goes_as_it_came_never_brings_an_older_version_back(postgresql: Store) -> None:
+    kind = KINDS["heart_rates"]
+    pages = [[record(number=i, updated=START + age * SECOND, value=age) for i in range(20)] for age in (5, 4, 5)]
+    newer, older, again = (read(kind, orjson.dumps(page))[1] for page in pages)
+    assert newer is not None
+    assert older is not None
+    assert again is not None
+    assert tables_after(postgresql, kind, newer, older, again) == tables_after(postgresql, kind, newer)
+
+
 CHANGED = st.one_of(
     ANY_JSON,
     st.sampled_from(
