@@ -673,7 +673,7 @@ _LEDGER_MUTANTS = (
         file="humansync/store/schema.py",
         text="            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))\n",
         instead="",
-        tests=_in(_SCHEMA, "processes_may_migrate_at_once[postgresql]"),
+        tests=_in(_SCHEMA, "a_migration_of_postgresql_waits_for_the_one_before"),
     ),
     Mutant(
         name="rejected records are stored",

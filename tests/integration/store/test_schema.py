@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 
 from humansync.errors import StoreUnavailable
 from humansync.store import Store, make_engine, migrate, schema_version
-from humansync.store.schema import VERSION_TABLE
+from humansync.store.schema import _LOCK, HEAD, VERSION_TABLE
 from humansync.store.tables import metadata
 from tests.servers import PostgresServer
 
@@ -85,6 +85,22 @@ def test_many_may_migrate_at_once(database_url: str) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert set(pool.map(one, range(6))) == {("0002", "0002")}
+
+
+def test_a_migration_of_postgresql_waits_for_the_one_before(postgres_url: str) -> None:
+    """Switch off the advisory lock in `migrate` and nobody waits here."""
+    engine = make_engine(postgres_url)
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with ThreadPoolExecutor(1) as pool, engine.connect() as before:
+        before.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        migrating = pool.submit(migrate, engine)
+        while not migrating.done() and not before.execute(waiting).scalar_one():
+            wait([migrating], timeout=0.01)
+        assert not migrating.done()
+        before.rollback()
+        migrating.result()
+    assert schema_version(engine) == (HEAD, HEAD)
+    engine.dispose()
 
 
 def test_processes_may_migrate_at_once(database_url: str) -> None:
