@@ -1034,6 +1034,15 @@ _TOGETHER = (
         tests=_in(_STEPS, "a_refused_key_parks_every_window_of_every_kind"),
     ),
     Mutant(
+        name="simulated data stay apart",
+        guards="Records of the simulator never come into a database with those of a real account.",
+        promise="P3",
+        file="workers/dataset.py",
+        text="if found is Origin.NOWHERE or (found is Origin.SIMULATOR) == simulated:",
+        instead="if True:",
+        tests=_in("tests/acceptance/test_run.py", "simulated_data_step_aside_for_real_ones"),
+    ),
+    Mutant(
         name="a kind in trouble shows as such",
         guards="A kind with parked windows, or whose last word was an error, is called failing.",
         promise="P8",
