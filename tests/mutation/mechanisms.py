@@ -16,7 +16,7 @@ _RECEIVED, _ENGINE = "tests/integration/store/test_as_received.py", "tests/integ
 _SCHEMA, _REFUSED = "tests/integration/store/test_schema.py", "tests/integration/store/test_refused_page.py"
 _SHARED, _BUDGET = "tests/integration/state/test_shared.py", "tests/integration/state/test_budget.py"
 _CURSORS, _API, _BROKER = (f"tests/integration/test_{name}.py" for name in ("cursors", "api", "broker"))
-_STEPS = "tests/integration/test_steps.py"
+_STEPS, _TRANSPORT = "tests/integration/test_steps.py", "tests/integration/test_transport.py"
 _VERIFY, _AUDIT = "tests/integration/verify/test_verify.py", "tests/integration/verify/test_audit.py"
 
 
@@ -623,9 +623,9 @@ _LEDGER_MUTANTS = (
         guards="A page's rows and what they mean for its window are stored together, or neither is.",
         promise="P3",
         file="humansync/store/store.py",
-        text="            step = settle(changed)\n",
+        text="            step = settle(",
         instead='            connection.exec_driver_sql("COMMIT")\n            connection.exec_driver_sql("BEGIN")\n'
-        "            step = settle(changed)\n",
+        "            step = settle(",
         tests=_in(_COMMIT, "a_death_after_any_statement_leaves_nothing_behind"),
     ),
     Mutant(
@@ -719,6 +719,15 @@ _LEDGER_MUTANTS = (
         text="if doomed > DELETED_FEW and doomed > DELETED_SHARE * stored:",
         instead="if False:",
         tests=_in(_STORED, "a_walk_that_lost_most_of_the_table_is_not_believed[sqlite]"),
+    ),
+    Mutant(
+        name="news of a read under way",
+        guards="What a read of traits had not shown before is news to it, and not what has changed meanwhile.",
+        promise="P1",
+        file="humansync/store/store.py",
+        text="changed if began_at is None else count_unseen(connection, kind, batch, began_at)",
+        instead="changed",
+        tests=_in(_STORED, "news_of_a_read_that_is_under_way_are_rows_that_it_had_not_shown[sqlite]"),
     ),
     Mutant(
         name="only a complete walk deletes",
@@ -987,6 +996,33 @@ _TOGETHER = (
         text="except (OperationalError, errors.StateUnavailable, OSError) as error:",
         instead="except ZeroDivisionError as error:",
         tests=_in(_BROKER, "what_cannot_be_sent_is_left_to_the_sweep"),
+    ),
+    Mutant(
+        name="a channel ends where Redis has gone",
+        guards="A worker that loses Redis in the wrong moment gets over it.",
+        promise="P5",
+        file="config/transport.py",
+        text="with contextlib.suppress(*lost):",
+        instead="with contextlib.suppress():",
+        tests=_in(_TRANSPORT, "a_channel_can_be_closed_when_redis_has_gone"),
+    ),
+    Mutant(
+        name="a closed connection is a lost one",
+        guards="Who still asks a connection that was closed is told what is told of lost ones.",
+        promise="P5",
+        file="config/transport.py",
+        text="if self.connection is None or self.connection.client is None:",
+        instead="if False:",
+        tests=_in(_TRANSPORT, "what_is_left_to_ask_a_closed_connection_raises_what_is_expected_of_lost_ones"),
+    ),
+    Mutant(
+        name="steps of a cut are sent together",
+        guards="Whatever a window is cut into, its parts are sent in one round trip.",
+        promise="P9",
+        file="config/transport.py",
+        text="supports_batch_publish = True",
+        instead="supports_batch_publish = False",
+        tests=_in(_TRANSPORT, "a_batch_is_sent_at_its_end_in_the_order_given"),
     ),
     Mutant(
         name="audits wait for everything else",
