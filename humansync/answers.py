@@ -46,12 +46,21 @@ def _decode(body: bytes) -> object:
     """Return the JSON value of a body; ValueError or RecursionError where it is none.
 
     The slow path takes what strict JSON forbids but one odd record may hold: lone surrogates, NaN,
-    infinities, bytes that are no UTF-8. A page is not lost for it.
+    infinities, bytes that are no UTF-8, line ends within a text, numbers of thousands of digits. A page is not lost
+    for it.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(body.decode("utf-8-sig", "replace"))
+        return json.loads(body.decode("utf-8-sig", "replace"), strict=False, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | str:
+    """Return the number, or its digits where Python refuses to read so many."""
+    try:
+        return int(digits)
+    except ValueError:
+        return digits
 
 
 def refusal(status: int, headers: Mapping[str, str], now: datetime) -> ApiError:

@@ -18,6 +18,7 @@ import orjson
 
 from humansync.kinds import KINDS, Field, Kind, Read, Type, columns
 from humansync.values import (
+    MAX_INTEGER,
     TooDeep,
     Value,
     canonical_instants,
@@ -185,7 +186,7 @@ def _sift(kind: Kind, records: list[object]) -> _Sifted:
     for raw in records:
         try:
             record = _mended(raw)
-            key = _key(kind, record)
+            key = _key(kind, cast("Record", raw))
             identities.append(SEPARATOR.join(key))
             if kind.read is Read.WINDOWED:
                 updated.append(_updated_at(record))
@@ -217,11 +218,15 @@ def _key(kind: Kind, record: Record) -> tuple[str, ...]:
 
 def _key_part(value: object, name: str, longest: int) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > MAX_INTEGER:  # its cell would be a double, and several of them one
+            raise _Unusable(f"{name} is too long")
         value = str(value)
     if not isinstance(value, str) or not value:
         raise _Unusable(f"no {name}")
     if len(value) > longest:
         raise _Unusable(f"{name} is too long")
+    if clean(value) != value:  # mended, two of them might be one
+        raise _Unusable(f"{name} has characters that cannot be stored")
     return value
 
 

@@ -24,9 +24,7 @@ from humansync.kinds import Type
 Value: TypeAlias = str | float | bool | None
 
 #: integers beyond this do not fit every database's integer; they are stored as doubles
-_MAX_INTEGER = 2**63 - 1
-#: Python writes no integer of more than 4,300 digits
-_MAX_WRITTEN_BITS = 4300 * 3
+MAX_INTEGER = 2**63 - 1
 #: how orjson writes the one character that PostgreSQL can store in no text
 NUL_ESCAPE = b"\\u0000"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -66,16 +64,16 @@ def clean(value: object, depth: int = MAX_DEPTH) -> object:
         return {clean(key): clean(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list):
         return [clean(item, depth - 1) for item in value]
-    if isinstance(value, int | float) and not abs(value) <= _MAX_INTEGER:
+    if isinstance(value, int | float) and not abs(value) <= MAX_INTEGER:
         return _finite(value)
     return value
 
 
-def _finite(value: float) -> float | str | None:
+def _finite(value: float) -> float | str:
     try:
         number = float(value)
-    except OverflowError:
-        return str(value) if int(value).bit_length() < _MAX_WRITTEN_BITS else None
+    except OverflowError:  # an integer that Python has read has no more digits than it writes
+        return str(value)
     return number if math.isfinite(number) else str(number)
 
 
@@ -219,7 +217,7 @@ def _numbers(values: list[object]) -> list[Value] | None:
     if not set(map(type, present)) <= _NUMBERS:
         return None
     # one sum tells of NaN, infinity and integers too large: the comparison is false for each
-    return cast("list[Value]", values) if sum(map(abs, present)) <= _MAX_INTEGER else None
+    return cast("list[Value]", values) if sum(map(abs, present)) <= MAX_INTEGER else None
 
 
 def _booleans(values: list[object]) -> list[Value] | None:

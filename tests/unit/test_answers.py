@@ -122,6 +122,19 @@ def test_records_survive_what_strict_json_forbids() -> None:
     assert [list(record) for record in decoded if isinstance(record, dict)] == [["a"], ["b"], ["c"], ["d"]]
 
 
+@pytest.mark.parametrize(
+    ("odd", "value"),
+    [
+        (b"9" * 4300, int("9" * 4300)),
+        (b"9" * 5000, "9" * 5000),  # more digits than Python reads
+        (b"-" + b"9" * 5000, "-" + "9" * 5000),
+        (b'"two\nlines\tand a \x00"', "two\nlines\tand a \x00"),  # to be escaped, by the letter of JSON
+    ],
+)
+def test_a_page_is_not_lost_for_one_odd_value(odd: bytes, value: object) -> None:
+    assert answers.records(b'[{"id": "a"}, {"odd": ' + odd + b"}]", {}) == [{"id": "a"}, {"odd": value}]
+
+
 @pytest.mark.parametrize("body", [b"{}", b"null", b" { } "])
 def test_nothing_in_place_of_a_list_is_no_record(body: bytes) -> None:
     assert answers.records(body, {}) is None

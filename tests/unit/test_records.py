@@ -229,6 +229,9 @@ def test_one_odd_value_leaves_the_rest_of_its_column_alone() -> None:
         ({**record(), "id": True}, "no id"),
         ({**record(), "id": 1.5}, "no id"),
         ({**record(), "id": "x" * 200}, "id is too long"),
+        ({**record(), "id": "a\x00"}, "id has characters that cannot be stored"),  # mended, it would be another's
+        ({**record(), "id": "a\ud800"}, "id has characters that cannot be stored"),
+        ({**record(), "id": "9" * 5000}, "id is too long"),
         ({**record(), "updatedAt": None}, "no updatedAt"),
         ({**record(), "updatedAt": "yesterday"}, "updatedAt is no instant"),
         ({**record(), "updatedAt": "2026-03-01"}, "updatedAt is no instant"),
@@ -258,6 +261,20 @@ def test_a_trait_is_known_by_its_person_and_description(changes: dict[str, Any],
 
 def test_an_id_may_be_a_number() -> None:
     assert one(id=42)["id"] == "42"
+
+
+@pytest.mark.parametrize("id_", [math.nan, math.inf, 2**63, 10**20, 10**400])
+def test_records_whose_id_is_no_number_of_64_bits_do_not_become_one(id_: float) -> None:
+    batch = parse(HEART_RATES, [record(id=id_, value=1), record(id=id_, value=2)])
+    assert batch.rows == []
+    assert len({each.payload for each in batch.rejected}) == 2
+
+
+def test_a_number_that_no_double_holds_keeps_its_digits() -> None:
+    digits = "7" * 4300
+    batch = parse(HEART_RATES, [record(value=int(digits))])
+    assert json.loads(batch.payloads[0])["value"] == digits
+    assert cells(batch)["value"] is None
 
 
 def test_a_record_nested_too_deeply_is_rejected() -> None:
