@@ -50,6 +50,10 @@ _REDIRECTS = (
 
 _log = logging.getLogger(__name__)
 
+# They tell of each request by its address, and of headers that cannot be read by all that came with them.
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).disabled = True
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -195,9 +199,8 @@ class Api:
     def _read(self, response: requests.Response, raw: BaseHTTPResponse, deadline: float, cap: int) -> bytes:
         """Return the whole body, decompressed; TooLarge when it is over its cap or deadline."""
         status, headers = response.status_code, response.headers
-        too_large = TooLarge(f"the API's answer has more than {cap} bytes", status=status)
         if "Content-Encoding" not in headers and (answers.count(headers.get("Content-Length")) or 0) > cap:
-            raise too_large
+            raise _too_large(cap, status)
         parts: list[bytes] = []
         size = 0
         while True:
@@ -208,7 +211,7 @@ class Api:
             parts.append(part)
             size += len(part)
             if size > cap:
-                raise too_large
+                raise _too_large(cap, status)
 
     def _mind(self, raw: BaseHTTPResponse, deadline: float, status: int) -> None:
         """Raise TooLarge after the deadline; near it, let no read wait beyond it."""
@@ -257,6 +260,10 @@ def _compact(instant: datetime) -> str:
 def _origin(address: SplitResult) -> tuple[str, str | None, int]:
     default = 443 if address.scheme == "https" else 80
     return address.scheme, address.hostname, address.port or default
+
+
+def _too_large(cap: int, status: int) -> TooLarge:
+    return TooLarge(f"the API's answer has more than {cap} bytes", status=status)
 
 
 def _broken(what: str, error: BaseException, status: int | None = None) -> Unavailable:

@@ -274,6 +274,16 @@ def test_gzip_is_taken_as_well_as_plain(serve: Callable[[Answer], Server]) -> No
     assert (page.records, page.size_bytes) == (RECORDS, len(BODY))
 
 
+def test_headers_that_cannot_be_read_are_not_logged_with_the_address(
+    serve: Callable[[Answer], Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Switch off the loop over urllib3's loggers in `humansync.api`: the address and the headers stand in the log."""
+    with caplog.at_level(logging.DEBUG):
+        fetch(serve(raw(b"HTTP/1.1 200 OK\r\nno colon\r\nLink: <https://x?token=patient>\r\n\r\n", BODY)))
+    assert [record.message for record in caplog.records if CLIENT_ID in record.message + str(record.exc_text)] == []
+    assert "patient" not in caplog.text
+
+
 def test_a_body_without_a_length_ends_with_the_connection(serve: Callable[[Answer], Server]) -> None:
     assert fetch(serve(raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", BODY))).records == RECORDS
 
