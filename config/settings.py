@@ -4,9 +4,11 @@ A wrong value stops the process at start with one sentence that names the variab
 allowed; no such sentence carries a secret.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -24,7 +26,7 @@ from pydantic_settings import (
 
 from humansync.errors import ConfigError
 from humansync.kinds import KINDS
-from humansync.redaction import redact_url
+from humansync.redaction import one_line, redact_url
 from humansync.timespec import FORMS, parse_time
 
 #: Variables that may come as `<NAME>_FILE`, naming a file that holds the value.
@@ -36,6 +38,9 @@ _SECRETS = frozenset(FROM_FILE)
 _ADDRESSES = frozenset({"DATABASE_URL", "REDIS_URL", "HUMANAPI_BASE_URL"})
 _DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _BROKERS = ("redis", "rediss", "unix", "redis+socket")
+_HOST = re.compile(r"([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
+#: What may be shown of an address that is wrong: nobody knows where in it a secret stands.
+_SCHEME = re.compile(r"[a-z+]{1,20}://")
 
 
 class LogLevel(StrEnum):
@@ -154,9 +159,13 @@ class Settings(BaseSettings):
             or not parts.hostname
             or parts.query
             or parts.fragment
-            or "@" in address
+            or not address.isascii()
+            or not address.isprintable()
+            or any(each in address for each in "@\\ ")
         ):
             raise ValueError
+        if not _HOST.fullmatch(parts.hostname):
+            ip_address(parts.hostname)  # ValueError for what is no address either
         _ = parts.port  # a port that is no number raises ValueError
         return address.rstrip("/")
 
@@ -244,7 +253,7 @@ def load(env_file: Path | str | None = ".env") -> Settings:
         # The cause would show the values, secrets among them.
         raise ConfigError(_sentence(error)) from None
     except (SettingsError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from error
+        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None  # it may quote the file
     if (settings.client_id is None) != (settings.app_key is None):
         lone, other = FROM_FILE if settings.client_id else FROM_FILE[::-1]
         raise ConfigError(f"{lone} is set but {other} is not: set both, or neither")
@@ -262,8 +271,9 @@ def _from_files(variables: Mapping[str, str | None]) -> dict[str, str]:
             raise ConfigError(f"{name} and {name}_FILE are both set: set one of them")
         try:
             values[name] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name}_FILE names a file that cannot be read: {type(error).__name__}") from error
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path at all
+            # The cause may quote the file.
+            raise ConfigError(f"{name}_FILE names a file that cannot be read: {type(error).__name__}") from None
         if not values[name]:
             raise ConfigError(f"{name}_FILE names an empty file")
     return values
@@ -277,13 +287,13 @@ def _by_kind(variables: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
     }
     for kind in periods:
         if kind not in KINDS:
-            raise ConfigError(f"{EVERY_S}__{kind.upper()} names no kind: the kinds are {', '.join(KINDS)}")
+            raise ConfigError(f"{EVERY_S}__{one_line(kind.upper())} names no kind: the kinds are {', '.join(KINDS)}")
     return {"every_s_by_kind": periods} if periods else {}
 
 
 def _known_scheme(address: str, schemes: tuple[str, ...]) -> None:
     scheme, _, rest = address.partition("://")
-    if scheme not in schemes or not rest:
+    if scheme not in schemes or not rest or not address.isprintable():
         raise ValueError
     _ = urlsplit(address).port  # a port that is no number raises ValueError
 
@@ -299,7 +309,8 @@ def _sentence(error: ValidationError) -> str:
     if name in _SECRETS:
         shown = ""
     elif name in _ADDRESSES:
-        shown = f"={redact_url(value)!r}"
+        scheme = _SCHEME.match(value)
+        shown = f"='{scheme[0]}…'" if scheme else ""
     else:
         shown = f"={value[:60]!r}"
     return f"{name}{shown} is wrong; allowed is {field.description}"

@@ -82,7 +82,10 @@ class Shared:
                 # A pooled connection that a restart has killed shows it on first use: the second try is a new one.
                 retry=Retry(ExponentialWithJitterBackoff(base=0.01, cap=0.1), retries=2),
             )
-        except ValueError as error:
+            # Opens nothing, but names an option that there is not: else the first command would.
+            pool = self._client.connection_pool
+            pool.connection_class(**pool.connection_kwargs)
+        except (ValueError, TypeError) as error:
             raise ConfigError(f"REDIS_URL={self._address!r} is wrong: {redact(str(error))}") from None
         self._admit, self._slow, self._hold, self._renew, self._finish, self._tick = (
             self._script(name) for name in ("admit", "slow", "hold", "renew", "finish", "tick")

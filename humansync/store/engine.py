@@ -36,12 +36,12 @@ def make_engine(url: str) -> sa.Engine:
     """Return an engine for a SQLite or PostgreSQL URL. Raises ConfigError for any other; connects to nothing."""
     try:
         parsed = sa.make_url(url)
-    except exc.ArgumentError:
+        if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+            return _sqlite(parsed)
+        if parsed.drivername in _POSTGRESQL_NAMES:
+            return _postgresql(parsed.set(drivername="postgresql+psycopg"))
+    except (exc.ArgumentError, ValueError, TypeError):  # the latter two: a port or an option that is no number
         raise ConfigError("DATABASE_URL is no database URL (sqlite:///file or postgresql://user@host/name)") from None
-    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
-        return _sqlite(parsed)
-    if parsed.drivername in _POSTGRESQL_NAMES:
-        return _postgresql(parsed.set(drivername="postgresql+psycopg"))
     raise ConfigError(f"DATABASE_URL: {parsed.drivername} is not supported; use sqlite or postgresql")
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from humansync.redaction import redact, redact_url
+from humansync.redaction import one_line, redact, redact_url
 
 
 @pytest.mark.parametrize(
@@ -8,6 +8,7 @@ from humansync.redaction import redact, redact_url
     [
         ("postgresql://ann:s3cret@db.example/health", "postgresql://ann:***@db.example/health"),
         ("redis://:p@ss/w:rd@cache:6379/0", "redis://:***@cache:6379/0"),
+        ("postgresql://an/n:pass word@db/health", "postgresql://an/n:***@db/health"),
         ("unix:///run/redis.sock?db=1&password=s3cret", "unix:///run/redis.sock?db=1&password=***"),
         ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
         ("sqlite:///var/humansync.db", "sqlite:///var/humansync.db"),
@@ -22,3 +23,7 @@ def test_a_text_loses_secrets_wherever_they_stand() -> None:
     assert redact(text, ("c11ent",)) == (
         "GET /v1/apps/***/users/weights Authorization: Basic *** failed, redis://u:***@h/0"
     )
+
+
+def test_a_sentence_stays_on_its_line_and_gives_a_terminal_no_orders() -> None:
+    assert one_line("no 'a\nb\x1b[2J\udcff' é") == "no 'a\\nb\\x1b[2J\\udcff' é"

@@ -28,7 +28,18 @@ def test_urls_that_are_taken(url: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql+asyncpg://u:secret@h/d", "secret", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://u:secret@h/d",
+        "postgresql+asyncpg://u:secret@h/d",
+        "secret",
+        "",
+        "sqlite://secret/x",
+        "sqlite:///x?timeout=secret",
+        "postgresql://ann:secret@h:/d",
+    ],
+)
 def test_any_other_url_is_a_configuration_error_that_names_no_secret(url: str) -> None:
     with pytest.raises(ConfigError, match="DATABASE_URL") as caught:
         make_engine(url)

@@ -32,6 +32,10 @@ def test_defaults_are_those_that_are_documented() -> None:
         ("HUMANAPI_BASE_URL", "https://"),
         ("HUMANAPI_BASE_URL", "https://api:port/v1"),
         ("HUMANAPI_BASE_URL", "https://api/v1?x=1"),
+        ("HUMANAPI_BASE_URL", "https://my api/v1"),
+        ("HUMANAPI_BASE_URL", "https://*.api/v1"),
+        ("HUMANAPI_BASE_URL", "https://ap\ti/v1"),
+        ("HUMANAPI_BASE_URL", "https://api/v1/é"),
         ("DATABASE_URL", "mysql://localhost/x"),
         ("DATABASE_URL", "postgresql://"),
         ("REDIS_URL", "localhost:6379"),
@@ -142,12 +146,32 @@ def test_no_message_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) 
         ("HUMANAPI_CLIENT_ID", "s3cret/../x"),
         ("DATABASE_URL", "mysql://ann:s3cret@db/health"),
         ("REDIS_URL", "http://:s3cret@cache/0"),
+        # no rule finds a secret in an address that is wrong: what is shown of it is its scheme
+        ("HUMANAPI_BASE_URL", "https://s3cretkey@api.example/v1"),
+        ("DATABASE_URL", "mysql://ann:s3cret with a space@db/health"),
+        ("DATABASE_URL", "ann:s3cret@db/health"),
+        ("DATABASE_URL", "postgresql:/ann:s3cret@db/health"),
+        ("REDIS_URL", "redis://:s3cret"),
     ):
         with monkeypatch.context() as context:
             context.setenv(name, value)
             with pytest.raises(ConfigError) as caught:
                 load()
         assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_a_file_that_cannot_be_read_is_not_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"s3cret-\xff")
+    monkeypatch.setenv("HUMANAPI_APP_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(ConfigError, match="HUMANAPI_APP_KEY_FILE names a file that cannot be read") as caught:
+        load()
+    assert caught.value.__suppress_context__
+
+
+def test_a_path_that_is_none_is_named() -> None:
+    Path(".env").write_bytes(b"HUMANAPI_APP_KEY_FILE=a\x00b\n")
+    with pytest.raises(ConfigError, match=r"^HUMANAPI_APP_KEY_FILE names a file that cannot be read"):
+        load()
 
 
 def test_the_old_spelling_of_postgresql_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@ import ssl
 import pytest
 from kombu import Connection
 
+from humansync.errors import ConfigError
+from humansync.state.shared import Shared
 from humansync.state.urls import for_broker, for_client
 
 
@@ -29,3 +31,10 @@ def test_each_library_gets_its_own_spelling(address: str, client: str, broker: s
 def test_kombu_checks_the_certificate_of_a_tls_broker() -> None:
     connection = Connection(for_broker("rediss://cache/0"))
     assert connection.ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+
+
+@pytest.mark.parametrize("option", ["nope=1", "db=first", "socket_timeout=soon"])
+def test_an_option_that_there_is_not_is_a_wrong_setting(option: str) -> None:
+    with pytest.raises(ConfigError, match=r"^REDIS_URL=.* is wrong") as caught:
+        Shared(f"redis://:s3cret@cache/0?{option}", rate_per_s=1)
+    assert "s3cret" not in str(caught.value)
