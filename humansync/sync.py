@@ -163,7 +163,7 @@ def _plan(
             planned = plan.live(state, coverage, busy, parts.policy, api_now, step_s=step_s)
         else:
             busy = [window for window, purpose in active if purpose is Purpose.BACKFILL]
-            end = bounds[1] or plan.horizon(parts.policy, api_now)
+            end = min(bounds[1] or api_now, plan.horizon(parts.policy, api_now))
             if state.paused or bounds[0] >= end:
                 planned = plan.Planned()
             else:

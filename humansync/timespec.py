@@ -8,7 +8,10 @@ from humansync.windows import parse_instant
 #: What `parse_time` takes, for messages and help texts.
 FORMS = "a day (2026-01-31), an instant (2026-01-31T12:00:00Z) or a span back from now (2w, 30d, 12h, 45m, 90s)"
 
+#: No API kept records before; and the dates of a query have four digits for the year.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _SPAN = re.compile(r"([0-9]{1,9})([wdhms])")
+_DIGITS = re.compile(r"[0-9]{10}")
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
@@ -19,14 +22,23 @@ def parse_time(text: str, now: datetime) -> datetime:
     """
     text = text.strip()
     try:
-        if _SPAN.fullmatch(text.lower()):
-            return now.astimezone(UTC) - parse_span(text)
-        if "t" not in text.lower() and ":" not in text:
-            day = date.fromisoformat(text)
-            return datetime(day.year, day.month, day.day, tzinfo=UTC)
-        return parse_instant(text)
+        instant = _instant(text, now)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text[:40]!r} is not {FORMS}") from error
+    if instant < _EARLIEST:
+        raise ValueError(f"{text[:40]!r} lies before 1970: what is meant is {FORMS}")
+    return instant
+
+
+def _instant(text: str, now: datetime) -> datetime:
+    if _SPAN.fullmatch(text.lower()):
+        return now.astimezone(UTC) - parse_span(text)
+    if "t" in text.lower() or ":" in text:
+        return parse_instant(text)
+    if _DIGITS.fullmatch(text):
+        raise ValueError("Python takes the first eight of ten digits for a day")
+    day = date.fromisoformat(text)
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def parse_span(text: str) -> timedelta:

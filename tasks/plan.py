@@ -6,10 +6,8 @@ from typing import Any
 from celery import Task, shared_task
 
 from humansync import sync
-from humansync.errors import ConfigError, StoreUnavailable
-from humansync.kinds import KINDS
-from humansync.timespec import parse_time
-from tasks import publish
+from humansync.errors import StoreUnavailable
+from tasks import arguments, publish
 from tasks.runtime import runtime
 
 
@@ -21,13 +19,12 @@ def sync_kind(
 
     since, before: `2026-01-31`, an ISO 8601 instant, or a span back from now.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"unknown kind {kind!r}: allowed are {', '.join(KINDS)}")
+    kind = arguments.known(kind)
     held, now = runtime(), datetime.now(UTC)
     bounds = None
     if since or before:
-        first = parse_time(since or held.settings.since, now)
-        bounds = (first, parse_time(before, now) if before else None)
+        first = arguments.instant("since", since or held.settings.since, now)
+        bounds = (first, arguments.instant("before", before, now) if before else None)
     try:
         outcome = sync.plan_kind(held.parts, kind, bounds, step_s=_step_s(self, kind), forced=_is(self, "force"))
     except StoreUnavailable as error:

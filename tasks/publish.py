@@ -11,9 +11,9 @@ from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore
 
 from config.queues import Queue
 from humansync import errors, sync
-from humansync.ledger import Purpose, State, WindowRow
+from humansync.ledger import WindowRow
 from humansync.state.shared import Shared
-from humansync.windows import Window, format_instant, parse_instant
+from humansync.windows import format_instant
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +61,11 @@ def _send_all(steps: Sequence[sync.FollowUp], producer: Producer) -> None:
 
 
 def tell(row: WindowRow) -> dict[str, str | None]:
-    """Return the arguments that tell a worker what, beside its bounds, an untouched window's row says."""
+    """Return the arguments that tell a worker what, beside its bounds, an untouched window's row says.
+
+    `tasks.arguments.untouched` makes the row of them again.
+    """
     return {"purpose": row.purpose.value, "covered_to": format_instant(row.covered_to) if row.covered_to else None}
-
-
-def told(window_id: int, epoch: int, *, kind: str, window: Window, purpose: str, covered_to: str | None) -> WindowRow:
-    """Return the row that such arguments tell of."""
-    covered = parse_instant(covered_to) if covered_to else None
-    return WindowRow(window_id, kind, window, Purpose(purpose), State.OWED, epoch, covered_to=covered)
 
 
 def _send(step: sync.FollowUp, producer: Producer) -> None:

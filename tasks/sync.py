@@ -1,13 +1,13 @@
 """Bring one window into the database, page by page."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Task, shared_task
 
 from humansync import sync
 from humansync.errors import StoreUnavailable
-from humansync.windows import Window
-from tasks import publish
+from tasks import arguments, publish
 from tasks.runtime import runtime
 
 
@@ -29,15 +29,19 @@ def sync_window(
     the sender knows it; without them the window is looked up by its bounds, or added as a backfill. purpose, covered_to:
     the rest of a row that nothing has happened to; without them it is looked up.
     """
+    now, named, told = datetime.now(UTC), None, None
+    if window_id is None or epoch is None:
+        named = arguments.known(kind), arguments.window(since, before, now)
+    else:
+        window_id, epoch = arguments.number("window_id", window_id), arguments.number("epoch", epoch)
+        if purpose is not None:
+            window = arguments.known(kind), arguments.window(since, before, now)
+            told = arguments.untouched(window_id, epoch, *window, purpose=purpose, covered_to=covered_to)
     held = runtime()
     try:
-        if window_id is None or epoch is None:
-            outcome = sync.read_bounds(held.parts, kind, Window.parse(since, before))
+        if named is not None:
+            outcome = sync.read_bounds(held.parts, *named)
         else:
-            told = None
-            if purpose is not None:
-                window = Window.parse(since, before)
-                told = publish.told(window_id, epoch, kind=kind, window=window, purpose=purpose, covered_to=covered_to)
             outcome = sync.read(held.parts, window_id, epoch, told)
     except StoreUnavailable as error:
         raise self.retry(exc=error, countdown=2 ** min(self.request.retries, 6)) from error
@@ -48,6 +52,7 @@ def sync_window(
 @shared_task(name="sync.page", bind=True, max_retries=10)
 def sync_page(self: "Task[..., Any]", window_id: int, epoch: int) -> dict[str, int | str]:
     """Read the next page of a window that is being walked. Safe to run twice."""
+    window_id, epoch = arguments.number("window_id", window_id), arguments.number("epoch", epoch)
     held = runtime()
     try:
         outcome = sync.read(held.parts, window_id, epoch)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from humansync.errors import ConfigError, HumansyncError
+from humansync.redaction import one_line
 from workers import terminated
 
 #: exit statuses; `verify` adds 3, for differences
@@ -274,7 +275,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _complain(sentence: str, status: int) -> int:
-    print(f"humansync: {sentence}", file=sys.stderr, flush=True)
+    print(f"humansync: {one_line(sentence)}", file=sys.stderr, flush=True)
     return status
 
 

@@ -19,6 +19,8 @@ from humansync.simulator.world import World
 #: How often a simulator looks whether the process it belongs to still lives.
 _PARENT_CHECK_S = 0.5
 _DEFAULT_DAYS = 90.0
+_DAYS_MAX = 36_500
+_PORT_MAX = 65_535
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,8 +65,10 @@ def build(arguments: argparse.Namespace) -> App:
     kinds = [kind for kind in arguments.kinds.split(",") if kind] or list(KINDS)
     if wrong := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"--kinds: there is no {', '.join(wrong)}; there are: {', '.join(KINDS)}")
-    if arguments.days <= 0 or (arguments.records or 0) < 0:
-        raise ValueError("--days and --records are above 0")
+    if not 0 < arguments.days <= _DAYS_MAX or (arguments.records or 0) < 0:
+        raise ValueError(f"--days and --records are above 0, --days is at most {_DAYS_MAX}")
+    if not 0 <= arguments.port <= _PORT_MAX:
+        raise ValueError(f"--port is a number from 0 to {_PORT_MAX}")
     if arguments.records is None:
         since = _now() - timedelta(days=arguments.days)
         feed = RealisticFeed(arguments.seed)
@@ -137,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), 2)
     try:
         asyncio.run(serve(app, arguments))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
         return _complain(f"cannot listen on {arguments.host}:{arguments.port}: {error}", 1)
     return 0
 

@@ -78,3 +78,10 @@ def test_a_cursor_that_a_commit_has_just_moved_is_left_alone(runtime: Runtime, m
     monkeypatch.setattr(runtime.parts.store, "kinds", kinds_while_a_worker_commits)
     sync.rebuild_cursors(runtime.parts)
     assert runtime.shared.cursor("sleeps") == NOW - HOUR
+
+
+def test_a_backfill_up_to_the_end_of_the_calendar_ends_at_the_present(runtime: Runtime) -> None:
+    end = datetime.max.replace(tzinfo=UTC)
+    planned = sync.plan_kind(runtime.parts, "sleeps", (NOW - HOUR, end))
+    assert [step.window.since for step in planned.follow_ups] == [NOW - HOUR]
+    assert planned.follow_ups[0].window.before <= datetime.now(UTC)

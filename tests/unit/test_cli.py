@@ -58,6 +58,8 @@ def test_help_lists_every_command_first_steps_first(capsys: pytest.CaptureFixtur
         (["run", "--since", "2026-02-01", "--before", "2026-02-01"], "must lie before"),
         (["run", "--since", "2199-01-01"], "future"),
         (["run", "--before", "2026-01-01"], "--before needs --since"),
+        (["run", "--since", "0001-01-01"], "lies before 1970"),
+        (["reset", "sleeps", "--to", "2199-01-01\n"], "2199-01-01\\n"),
         (["sync", "weight"], "did you mean weights?"),
         (["verify", "weight"], "did you mean weights?"),
         (["verify", "--since", "yesterday"], "--since: 'yesterday' is not a day (2026-01-31)"),

@@ -31,11 +31,17 @@ def test_names_an_instant(text: str, instant: datetime) -> None:
     "text",
     [
         "", "yesterday", "30", "30 d", "-3d", "1.5h", "2026-13-01", "2026-01-31T12:00:00", "2026-01-31 25:00Z",
-        "999999999w", "0001-01-01T00:00:00+10:00", "2026-01-31Z",
+        "999999999w", "0001-01-01T00:00:00+10:00", "2026-01-31Z", "2026013112",
     ],
 )  # fmt: skip
 def test_refuses_what_names_none(text: str) -> None:
     with pytest.raises(ValueError, match="is not a day"):
+        parse_time(text, NOW)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1969-12-31T23:59:59Z", "30000d"])
+def test_refuses_what_no_api_can_have(text: str) -> None:
+    with pytest.raises(ValueError, match="lies before 1970"):
         parse_time(text, NOW)
 
 

@@ -79,6 +79,12 @@ def test_a_window_refuses_naive_empty_and_fractional_bounds() -> None:
         Window(EPOCH, EPOCH + timedelta(milliseconds=1500))
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-01-31", "soon"])
+def test_what_is_no_instant_of_the_calendar_makes_no_window(text: str) -> None:
+    with pytest.raises(ValueError, match=r"calendar|offset|isoformat"):
+        Window.parse(text, "2026-01-31T00:00:00Z")
+
+
 def test_instants_between_seconds_are_held_by_the_window_around_them() -> None:
     half = timedelta(milliseconds=500)
     assert Window.around(at(3) + half, at(7) + half) == win(3, 8)
