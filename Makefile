@@ -67,6 +67,9 @@ imports: $(VENV)/dev.stamp ## imports point one way
 	@echo '== imports'
 	@$(VENV)/bin/lint-imports --no-cache --no-logo > $(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 
+# How many, for the targets that can go on for ever.
+N ?= 1000
+
 .PHONY: browser
 browser: $(VENV)/browser.stamp ## look at Flower's pages in this machine's Chromium
 	@$(RUN) pytest -q -m browser $(ARGS)
@@ -79,11 +82,13 @@ prove-verify: $(VENV)/dev.stamp ## 1,000 errors planted among 100,000 records: a
 prove-servers: $(VENV)/dev.stamp ## a first load from every kind of server that the API could be, many minutes; SEED=n
 	@$(RUN) pytest -q -n 2 --dist worksteal tests/acceptance/prove_servers.py $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/dev.stamp ## bad input by the thousand: bodies, headers, variables, .env, words on the command line; N=5000
+	@FUZZ_EXAMPLES=$(N) $(RUN) pytest -q tests/fuzz --timeout 3600 $(ARGS)
+
 .PHONY: chaos
 chaos: $(VENV)/dev.stamp ## kill, freeze and cut everything that a deployment consists of, half an hour; SEED=n
 	@$(RUN) tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
-
-N ?= 1000
 
 .PHONY: simulate
 simulate: $(VENV)/dev.stamp ## made-up lives of the whole system, everything failing, each compared with the truth; N=10000, or SEED=17

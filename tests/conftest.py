@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.counting import pytest_sessionfinish, pytest_terminal_summary, pytest_testnodedown
 from tests.servers import PostgresServer, RedisServer, ServerMissing
+
+#: Hooks of this file as well as of that module: pytest finds them by name.
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary", "pytest_testnodedown"]
 
 #: What a developer may have exported; no test may depend on it, let alone reach a real account.
 OURS = ("HUMANAPI_", "HUMANSYNC_", "DATABASE_URL", "REDIS_URL", "CELERY_", "FLOWER_")
