@@ -178,6 +178,7 @@ def test_no_record_of_any_body_is_lost_on_its_way_into_postgresql(
     check(postgresql, *kind_and_body)
 
 
+@pytest.mark.section9(37)
 @fuzzed("bodies", share=4, kind_and_body=_KIND_AND_BODY, gzip=st.booleans())
 def test_any_body_is_a_page_or_an_error(server: RawServer, kind_and_body: tuple[str, bytes], gzip: bool) -> None:
     kind, body = KINDS[kind_and_body[0]], kind_and_body[1]

@@ -132,6 +132,7 @@ def assert_harmless(text: str) -> None:
         assert secret not in text
 
 
+@pytest.mark.section9(41, 47)
 @fuzzed("headers", share=2, status=_STATUS, headers=st.lists(_HEADER, max_size=5), length=st.booleans())
 def test_any_status_and_headers_make_a_page_or_an_error_without_a_secret(
     server: RawServer,
@@ -165,6 +166,7 @@ def test_any_bytes_for_an_answer_make_a_page_or_an_error_without_a_secret(server
         assert_harmless(told(outcome))
 
 
+@pytest.mark.section9(42)
 @fuzzed("headers", share=0.5, location=_ADDRESSES | _LINE, status=st.sampled_from([301, 302, 303, 307, 308]))
 def test_the_key_goes_to_no_address_but_the_apis_own(server: RawServer, location: str, status: int) -> None:
     with RawServer() as elsewhere:
@@ -179,6 +181,7 @@ def test_the_key_goes_to_no_address_but_the_apis_own(server: RawServer, location
         assert not isinstance(outcome, BadRequest) or "redirects" in str(outcome)
 
 
+@pytest.mark.section9(36)
 @fuzzed("headers", share=2, text=_DATES | _NUMBERS | _LINE, date=_DATES | _LINE)
 def test_any_wait_is_within_an_hour_or_none(text: str, date: str) -> None:
     refusal = answers.refusal(429, {"Retry-After": text, "Date": date}, BEFORE)

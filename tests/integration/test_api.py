@@ -136,6 +136,7 @@ def fetch(server: Server, **limits: float) -> Page:
 # --- what is asked -----------------------------------------------------------------------------
 
 
+@pytest.mark.section9(9, 12, 46)
 def test_asks_for_one_page_in_the_documented_form(serve: Callable[[Answer], Server]) -> None:
     server = serve(answer())
     page = api(server).fetch(KINDS["heart_rate_summaries"], since=SINCE, before=BEFORE, limit=50, offset=100)
@@ -156,6 +157,7 @@ def test_asks_for_one_page_in_the_documented_form(serve: Callable[[Answer], Serv
     assert page.elapsed_s > 0
 
 
+@pytest.mark.section9(8)
 def test_bounds_widen_to_whole_seconds_in_utc(serve: Callable[[Answer], Server]) -> None:
     server = serve(answer())
     east = timezone(timedelta(hours=2))
@@ -169,6 +171,7 @@ def test_bounds_widen_to_whole_seconds_in_utc(serve: Callable[[Answer], Server])
     assert "updated_since=20260131T120000Z&updated_before=20260131T120002Z" in server.asked[0][0]
 
 
+@pytest.mark.section9(6, 10)
 @pytest.mark.parametrize(
     ("since", "before", "limit", "offset"),
     [
@@ -246,6 +249,7 @@ def test_a_proxy_of_the_environment_is_used(serve: Callable[[Answer], Server], m
 # --- pages -------------------------------------------------------------------------------------
 
 
+@pytest.mark.section9(1)
 @pytest.mark.parametrize(
     ("headers", "total", "has_next"),
     [
@@ -269,11 +273,13 @@ def test_a_clock_that_cannot_be_read_is_no_clock(serve: Callable[[Answer], Serve
     assert fetch(serve(raw(head, b"[]"))).api_time is None
 
 
+@pytest.mark.section9(41)
 def test_gzip_is_taken_as_well_as_plain(serve: Callable[[Answer], Server]) -> None:
     page = fetch(serve(answer(gzip.compress(BODY), Content_Encoding="gzip")))
     assert (page.records, page.size_bytes) == (RECORDS, len(BODY))
 
 
+@pytest.mark.section9(47)
 def test_headers_that_cannot_be_read_are_not_logged_with_the_address(
     serve: Callable[[Answer], Server], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -295,6 +301,7 @@ def test_chunks_make_a_body(serve: Callable[[Answer], Server]) -> None:
     assert fetch(serve(raw(head, chunks, b"0\r\n\r\n"))).records == RECORDS
 
 
+@pytest.mark.section9(38)
 @pytest.mark.parametrize("body", [b"{}", b"null"])
 def test_nothing_in_place_of_a_list_is_an_empty_page_and_a_warning(
     serve: Callable[[Answer], Server], body: bytes, caplog: pytest.LogCaptureFixture
@@ -339,6 +346,7 @@ def test_a_status_is_one_of_our_errors(
     assert_harmless(caught.value)
 
 
+@pytest.mark.section9(36)
 @pytest.mark.parametrize(
     ("status", "wait", "after_s"),
     [
@@ -363,6 +371,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 GZIPPED = gzip.compress(BODY)
 
 
+@pytest.mark.section9(37, 39)
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
@@ -411,6 +420,7 @@ def test_a_body_that_stalls_times_out(serve: Callable[[Answer], Server]) -> None
         fetch(serve(drip(HEAD % 100, b"[ ", 1.0)), read_timeout_s=0.05)
 
 
+@pytest.mark.section9(40)
 def test_a_body_that_takes_too_long_is_asked_for_in_smaller_pages(serve: Callable[[Answer], Server]) -> None:
     began = time.monotonic()
     with pytest.raises(errors.TooLarge, match="took more than"):
@@ -432,6 +442,7 @@ def test_no_read_waits_beyond_the_deadline(serve: Callable[[Answer], Server]) ->
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.section9(40)
 @pytest.mark.parametrize(
     "reply",
     [
@@ -461,6 +472,7 @@ def test_the_body_of_an_error_is_not_waited_for(serve: Callable[[Answer], Server
 # --- redirects ---------------------------------------------------------------------------------
 
 
+@pytest.mark.section9(42)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_the_key_follows_no_redirect_to_another_host(serve: Callable[[Answer], Server], status: int) -> None:
     elsewhere = serve(answer())
@@ -481,6 +493,7 @@ def test_the_key_follows_no_redirect_to_another_host(serve: Callable[[Answer], S
     assert elsewhere.asked == []
 
 
+@pytest.mark.section9(42)
 def test_the_key_follows_a_redirect_within_the_host(serve: Callable[[Answer], Server]) -> None:
     def moved(handler: BaseHTTPRequestHandler) -> None:
         there = handler.path.startswith("/v2/")
@@ -491,6 +504,7 @@ def test_the_key_follows_a_redirect_within_the_host(serve: Callable[[Answer], Se
     assert [headers["Authorization"] for _, headers in server.asked] == ["Basic czNjcmV0MDAwMDo="] * 2
 
 
+@pytest.mark.section9(42)
 def test_redirects_come_to_an_end(serve: Callable[[Answer], Server]) -> None:
     server = serve(answer(b"", status=302, Location="/v1/again"))
     with pytest.raises(errors.BadRequest, match="more than 3 times"):

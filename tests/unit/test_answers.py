@@ -9,6 +9,7 @@ NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 AHEAD = "Tue, 24 Nov 2026 03:10:00 GMT"
 
 
+@pytest.mark.section9(1, 47)
 @pytest.mark.parametrize(
     ("link", "expected"),
     [
@@ -62,6 +63,7 @@ def test_a_date_is_an_instant_or_nothing(text: str | None, expected: datetime | 
     assert answers.http_date(text) == expected
 
 
+@pytest.mark.section9(36)
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -135,11 +137,13 @@ def test_a_page_is_not_lost_for_one_odd_value(odd: bytes, value: object) -> None
     assert answers.records(b'[{"id": "a"}, {"odd": ' + odd + b"}]", {}) == [{"id": "a"}, {"odd": value}]
 
 
+@pytest.mark.section9(38)
 @pytest.mark.parametrize("body", [b"{}", b"null", b" { } "])
 def test_nothing_in_place_of_a_list_is_no_record(body: bytes) -> None:
     assert answers.records(body, {}) is None
 
 
+@pytest.mark.section9(37, 39)
 @pytest.mark.parametrize(
     "body",
     [
@@ -162,6 +166,7 @@ def test_what_is_no_list_is_asked_for_again_and_never_quoted(body: bytes) -> Non
     assert f"{len(body)} bytes" in str(caught.value)
 
 
+@pytest.mark.section9(47)
 def test_facts_say_nothing_a_server_could_smuggle_in() -> None:
     assert answers.facts({"Content-Type": "text/html; patient=7", "Content-Length": "12"}) == "text/html, 12 bytes"
     assert answers.facts({"Content-Type": "patient 7"}) == "no content type, unknown bytes"

@@ -24,6 +24,7 @@ def missing(api: ModelApi, stored: dict[str, object], window: Window) -> list[st
     return [i for i, updated in api.rows.items() if window.since <= updated < window.before and i not in stored]
 
 
+@pytest.mark.section9(1, 4, 5, 6, 7)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     count=st.integers(0, 2500),
@@ -60,6 +61,7 @@ def test_no_row_that_stays_is_ever_missed(count: int, seed: int, departures: int
     assert missing(api, dict(reading.stored), MONTH) == []
 
 
+@pytest.mark.section9(4, 5)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("departures", [0, 1, 5, 20])
 def test_a_second_that_holds_many_pages_is_walked_without_loss(order: str, departures: int) -> None:
@@ -83,6 +85,7 @@ def test_many_rows_that_leave_at_once_take_no_neighbour_along() -> None:
     assert "anchor missing: step back" in reading.steps
 
 
+@pytest.mark.section9(4)
 def test_a_hot_second_in_changing_order_is_read_until_nothing_new_comes() -> None:
     for seed in range(5):
         api = ModelApi(spread(1500, HOT, seed), seed=seed, order="shuffled")
@@ -140,6 +143,7 @@ def settled(row: WindowRow, facts: pages.Facts, *, largest: int = 500) -> pages.
     return pages.settle(row, KindState("activities", largest_page=largest), facts, settle_s=SETTLE_S)
 
 
+@pytest.mark.section9(9, 13)
 def test_rows_outside_the_bounds_stop_the_kind() -> None:
     for outside in (MONTH.since - timedelta(seconds=3), MONTH.before + timedelta(seconds=2)):
         facts = pages.Facts(1, ["a"], [outside], NOW)
@@ -147,11 +151,13 @@ def test_rows_outside_the_bounds_stop_the_kind() -> None:
             pages.settle(row(MONTH), KindState("activities"), facts, settle_s=SETTLE_S)
 
 
+@pytest.mark.section9(7)
 def test_adjoining_windows_overlap_by_a_second() -> None:
     ask = pages.request(row(MONTH), KindState("activities"))
     assert (ask.since, ask.before) == (MONTH.since - SECOND, MONTH.before)
 
 
+@pytest.mark.section9(14, 15)
 def test_a_window_ends_no_closer_to_the_apis_clock_than_the_settle_delay() -> None:
     """The local clock may be wrong: what counts is the clock the answer carries."""
     api_time = MONTH.before + timedelta(seconds=SETTLE_S - 30)
@@ -267,6 +273,19 @@ def test_what_lies_before_a_pilot_stays_owed_when_the_pilot_is_cut() -> None:
     assert merge(step.children) == [MONTH]
 
 
+@pytest.mark.section9(1, 6)
+def test_a_short_page_that_could_be_a_cap_is_confirmed() -> None:
+    """499 of 500, or 100 where nothing longer was ever seen, may be all the server gives."""
+    names = [f"{i}" for i in range(500)]
+    for received, largest in ((499, 500), (100, 0), (100, 100)):
+        facts = pages.Facts(received, names[:received], [MONTH.since] * received, NOW)
+        step = pages.settle(row(MONTH), KindState("activities", largest_page=largest), facts, settle_s=SETTLE_S)
+        assert step.state is State.WALKING
+    facts = pages.Facts(100, names[:100], [MONTH.since] * 100, NOW)
+    step = pages.settle(row(MONTH), KindState("activities", largest_page=104), facts, settle_s=SETTLE_S)
+    assert step.state is State.DONE
+
+
 def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete() -> None:
     """Rows of a kind read whole move when they change; switch off the clause on WHOLE in `_next_page`."""
     walk = Walk(offset=400, overlap=50, anchor=("a", "b", "c"), misses=1, began_at=NOW)
@@ -277,6 +296,7 @@ def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete() -> None:
     assert (step.state, step.walk.unstable, step.why) == (State.WALKING, True, "order changes: another pass")
 
 
+@pytest.mark.section9(6)
 @pytest.mark.parametrize("cap", [500, 250, 50])
 @pytest.mark.parametrize("kind", ["activities", "genetic_traits"])
 def test_pages_that_are_short_by_a_few_rows_do_not_end_a_read(cap: int, kind: str) -> None:
@@ -286,6 +306,7 @@ def test_pages_that_are_short_by_a_few_rows_do_not_end_a_read(cap: int, kind: st
         assert missing(api, dict(read(api, HOT, kind=kind).stored), HOT) == []
 
 
+@pytest.mark.section9(16)
 def test_the_first_page_of_a_collection_without_times_tells_whether_to_read_on() -> None:
     names = [f"{i}" for i in range(500)]
     facts = pages.Facts(500, names, [], NOW, fresh=0)

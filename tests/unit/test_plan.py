@@ -31,6 +31,7 @@ def test_a_kind_with_no_cursor_begins_as_far_back_as_the_setting_says() -> None:
     assert planned.changes["start"] == NOW - timedelta(days=30)
 
 
+@pytest.mark.section9(14)
 def test_an_idle_kind_owes_one_window_from_the_overlap_behind_its_cursor() -> None:
     cursor = NOW - timedelta(seconds=600)
     assert live(STATE, [Window(START, cursor)], []) == [Window(cursor - timedelta(seconds=900), HORIZON)]
@@ -62,6 +63,7 @@ def test_a_paused_kind_owes_nothing() -> None:
     assert live(replace(STATE, paused=True), [], []) == []
 
 
+@pytest.mark.section9(34)
 def test_a_disabled_kind_is_asked_again_after_a_day() -> None:
     disabled = replace(STATE, disabled="404", disabled_at=NOW - timedelta(hours=23))
     assert live(disabled, [], []) == []
@@ -70,11 +72,13 @@ def test_a_disabled_kind_is_asked_again_after_a_day() -> None:
     assert planned.changes["disabled"] is None
 
 
+@pytest.mark.section9(6, 14)
 def test_recent_days_are_read_again_once_a_day() -> None:
     swept = replace(STATE, swept_at=NOW - timedelta(days=1))
     planned = plan.live(swept, [Window(START, HORIZON)], [], POLICY, NOW, step_s=5)
     assert planned.windows == [(Window(HORIZON - timedelta(days=3), HORIZON), Purpose.SWEEP)]
     assert planned.changes["swept_at"] == NOW
+    assert planned.changes["page_cap"] is None  # learned anew: the server may have changed
 
 
 def test_a_collection_without_times_makes_one_pass_at_a_time() -> None:
@@ -91,6 +95,7 @@ spans = st.lists(st.tuples(hours, st.integers(1, 48)), max_size=8).map(
 )
 
 
+@pytest.mark.section9(10)
 @given(spans, spans)
 def test_covered_under_way_and_owed_make_the_whole(coverage: list[Window], active: list[Window]) -> None:
     """Nothing between the start and the horizon is forgotten, and no window is over 30 days."""

@@ -83,6 +83,7 @@ def test_dotted_keys_reach_into_objects() -> None:
 # --- section 9 of docs/human-api.md, line by line -------------------------------------------------
 
 
+@pytest.mark.section9(21)
 @pytest.mark.parametrize(
     ("value", "cell"),
     [(61, 61), (61.5, 61.5), ("61", 61.0), (" 61.5 ", 61.5), ("-1e3", -1000.0), (0, 0), (None, None)],
@@ -92,6 +93,7 @@ def test_numbers_may_come_as_strings(value: object, cell: object) -> None:
     assert not flags_of(value=value)
 
 
+@pytest.mark.section9(21)
 @pytest.mark.parametrize("value", [True, False, "", "n/a", "nan", "inf", "1_000", "٣", [], {}, 10**400, "1e999"])
 def test_what_is_no_number_is_kept_in_the_payload_alone(value: object) -> None:
     batch = parse(HEART_RATES, [record(value=value)])
@@ -105,6 +107,7 @@ def test_numbers_beyond_64_bits_become_doubles(value: float) -> None:
     assert one(value=value)["value"] == float(value)
 
 
+@pytest.mark.section9(26)
 @pytest.mark.parametrize(
     ("value", "cell", "flagged"),
     [
@@ -122,6 +125,7 @@ def test_dates(value: object, cell: str | None, flagged: bool) -> None:
     assert bool(flags_of("sleep_summaries", date=value)) is flagged
 
 
+@pytest.mark.section9(27)
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
@@ -148,6 +152,7 @@ def test_instants_are_utc_and_never_judged_for_plausibility(value: object, cell:
     assert one(timestamp=value)["timestamp"] == cell
 
 
+@pytest.mark.section9(20)
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
@@ -169,6 +174,7 @@ def test_source_data_may_be_an_object_or_its_text(value: object, cell: str | Non
     assert one(sourceData=value)["source_data"] == cell
 
 
+@pytest.mark.section9(23)
 @pytest.mark.parametrize(
     ("unit", "normal"), [("%", "percent"), ("percent", "percent"), ("SpO2", "percent"), ("SpO2(%)", "percent")]
 )
@@ -177,6 +183,7 @@ def test_units_are_kept_raw_beside_their_normal_spelling(unit: str, normal: str)
     assert (found["unit"], found["unit_normal"]) == (unit, normal)
 
 
+@pytest.mark.section9(23)
 @pytest.mark.parametrize("unit", ["stone", 7, {}, ["kg"]])
 def test_an_unknown_unit_is_flagged(unit: object) -> None:
     assert one("weights", unit=unit)["unit_normal"] is None
@@ -201,6 +208,7 @@ def test_texts_may_come_as_numbers(value: object, cell: str | None) -> None:
     assert one(source=value)["source"] == cell
 
 
+@pytest.mark.section9(17, 25)
 def test_absent_optional_fields_are_null_and_unknown_keys_stay_in_the_payload() -> None:
     sent = {"id": "a", "updatedAt": "2026-03-01T00:00:00.000Z", "new": {"deep": [1]}}
     batch = parse(HEART_RATES, [sent])
@@ -246,6 +254,7 @@ def test_unusable_records_are_rejected_and_the_page_goes_on(sent: object, reason
     assert batch.received == 3
 
 
+@pytest.mark.section9(16, 17)
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -339,6 +348,7 @@ def test_rows_are_sorted_by_identity_and_anchors_stand_as_received() -> None:
     assert [json.loads(payload)["id"][-1] for payload in batch.payloads] == ["1", "2", "3"]
 
 
+@pytest.mark.section9(30)
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
 def test_the_newest_version_of_an_identity_wins_wherever_it_stands(order: tuple[int, ...]) -> None:
     batch = parse(HEART_RATES, [record(value=i, updated=START + timedelta(seconds=i)) for i in order])
@@ -347,6 +357,7 @@ def test_the_newest_version_of_an_identity_wins_wherever_it_stands(order: tuple[
     assert len(batch.identities) == len(batch.updated) == batch.received == 3
 
 
+@pytest.mark.section9(30)
 def test_of_two_versions_with_one_instant_the_later_received_wins() -> None:
     batch = parse(HEART_RATES, [record(value=1), record(value=2)])
     assert cells(batch)["value"] == 2

@@ -6,6 +6,7 @@ from humansync import errors
 from humansync.retry import ATTEMPTS, REFUSALS, Action, backoff_s, believed, decide
 
 
+@pytest.mark.section9(34, 35, 36, 37, 40)
 @pytest.mark.parametrize(
     ("error", "attempts", "proven", "action"),
     [
@@ -26,6 +27,7 @@ def test_each_error_leads_to_its_action(error: errors.ApiError, attempts: int, p
     assert decide(error, attempts=attempts, limit=500, proven=proven, random=0.5).action is action
 
 
+@pytest.mark.section9(38)
 def test_an_unlikely_answer_is_believed_when_it_is_given_again_and_often_enough() -> None:
     assert not believed(again=False, attempts=0)
     assert not believed(again=False, attempts=5)  # five failures of another sort are no confirmation
@@ -33,11 +35,13 @@ def test_an_unlikely_answer_is_believed_when_it_is_given_again_and_often_enough(
     assert believed(again=True, attempts=REFUSALS - 1)
 
 
+@pytest.mark.section9(40)
 def test_the_smallest_page_that_is_still_too_large_is_not_shrunk_for_ever() -> None:
     assert decide(errors.TooLarge("x"), attempts=0, limit=1, proven=True, random=0).action is Action.RETRY
     assert decide(errors.TooLarge("x"), attempts=ATTEMPTS - 1, limit=1, proven=True, random=0).action is Action.PARK
 
 
+@pytest.mark.section9(36)
 def test_the_api_says_how_long_a_throttled_kind_waits() -> None:
     assert (
         decide(errors.Throttled("x", status=429, after_s=7), attempts=0, limit=500, proven=True, random=0).after_s == 7

@@ -85,6 +85,7 @@ def test_what_is_no_instant_of_the_calendar_makes_no_window(text: str) -> None:
         Window.parse(text, "2026-01-31T00:00:00Z")
 
 
+@pytest.mark.section9(8)
 def test_instants_between_seconds_are_held_by_the_window_around_them() -> None:
     half = timedelta(milliseconds=500)
     assert Window.around(at(3) + half, at(7) + half) == win(3, 8)

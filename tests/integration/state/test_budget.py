@@ -106,6 +106,7 @@ def test_a_gap_that_nobody_took_in_time_is_gone(opened: Open) -> None:
     assert 0 < waits[1] < waits[2]
 
 
+@pytest.mark.section9(36)
 def test_a_refusal_halves_the_rate_of_all_and_one_event_counts_once(opened: Open) -> None:
     ours, theirs = opened(rate_per_s=20), opened(rate_per_s=20)
     assert ours.slow_down() == pytest.approx(0.5, abs=0.01)
@@ -114,6 +115,7 @@ def test_a_refusal_halves_the_rate_of_all_and_one_event_counts_once(opened: Open
     assert slots[-1] - slots[0] == pytest.approx(10 / (20 * PACE * 0.5), rel=0.1)
 
 
+@pytest.mark.section9(36)
 def test_the_rate_recovers_by_itself_and_never_falls_below_its_least(opened: Open, redis_url: str) -> None:
     shared = opened(rate_per_s=20)
     with redis.Redis.from_url(redis_url) as client:

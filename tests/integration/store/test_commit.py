@@ -132,6 +132,7 @@ def test_a_child_that_is_owed_already_is_not_owed_twice(store: Store) -> None:
     assert len(rows(store, "sync_windows")) == 2
 
 
+@pytest.mark.section9(6)
 def test_what_a_page_teaches_is_noted_with_it(store: Store) -> None:
     row, other = owe(store, window(0, 60), window(60, 120))
     commit(store, row, settle=done(cap=100, largest=100))

@@ -52,6 +52,7 @@ def test_types_of_columns(store: Store) -> None:
 
 
 # The mechanism: the WHERE of ON CONFLICT in store/upsert.py, `_on_conflict`.
+@pytest.mark.section9(29)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_a_stored_record_never_goes_back(store: Store, order: tuple[int, ...]) -> None:
     for i in order:
@@ -62,6 +63,7 @@ def test_a_stored_record_never_goes_back(store: Store, order: tuple[int, ...]) -
         assert row["updated_at"] == START + newest * SECOND
 
 
+@pytest.mark.section9(28)
 def test_an_equal_version_is_not_written_again(store: Store) -> None:
     assert put(store, [record()]) == 1
     assert put(store, [record()], now=START + SECOND) == 0
@@ -76,6 +78,7 @@ def test_other_content_at_the_same_instant_is_taken(store: Store) -> None:
     assert (row["first_seen_at"], row["synced_at"]) == (START, START + SECOND)
 
 
+@pytest.mark.section9(28)
 def test_an_update_keeps_when_the_record_was_first_seen_and_replaces_every_column(store: Store) -> None:
     put(store, [record("meals", fat=3)], "meals")
     newer = record("meals", updated=START + SECOND)
@@ -99,12 +102,14 @@ def test_only_changed_rows_of_a_page_count(store: Store) -> None:
     assert put(store, page) == 5 + 2
 
 
+@pytest.mark.section9(30)
 def test_duplicates_within_a_page_become_one_row_of_the_newest_version(store: Store) -> None:
     page = [record(value=i, updated=START + SECOND * (i % 3)) for i in range(6)]
     assert put(store, page) == 1
     assert rows(store)[0]["value"] == 5
 
 
+@pytest.mark.section9(31)
 def test_the_same_id_in_two_kinds_is_two_records(store: Store) -> None:
     put(store, [record("weights")], "weights")
     put(store, [record("heights")], "heights")
@@ -189,6 +194,7 @@ def traits(store: Store) -> list[str]:
     return [row["description"] for row in rows(store, TRAITS, "description")]
 
 
+@pytest.mark.section9(16, 32)
 def test_a_complete_walk_replaces_what_each_person_has(store: Store) -> None:
     walk_whole(store, [record(TRAITS, i) for i in range(1, 5)], START)
     walk_whole(store, [record(TRAITS, i) for i in (1, 2, 5)], START + SECOND)

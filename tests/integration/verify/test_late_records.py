@@ -22,6 +22,7 @@ def test_what_a_first_load_and_punctual_passes_bring_is_not_late(place: Place) -
     assert late(place) is None
 
 
+@pytest.mark.section9(14)
 def test_a_record_behind_what_was_complete_is_counted_by_how_far(place: Place) -> None:
     loaded(place, 600)  # complete to two minutes ago
     place.clock.sleep(300)
