@@ -29,20 +29,15 @@ def sync_window(
     the sender knows it; without them the window is looked up by its bounds, or added as a backfill. purpose, covered_to:
     the rest of a row that nothing has happened to; without them it is looked up.
     """
-    now, named, told = datetime.now(UTC), None, None
-    if window_id is None or epoch is None:
-        named = arguments.known(kind), arguments.window(since, before, now)
-    else:
-        window_id, epoch = arguments.number("window_id", window_id), arguments.number("epoch", epoch)
+    bounds = arguments.known(kind), arguments.window(since, before, datetime.now(UTC))
+    at = told = None
+    if window_id is not None and epoch is not None:
+        at = arguments.number("window_id", window_id), arguments.number("epoch", epoch)
         if purpose is not None:
-            window = arguments.known(kind), arguments.window(since, before, now)
-            told = arguments.untouched(window_id, epoch, *window, purpose=purpose, covered_to=covered_to)
+            told = arguments.untouched(*at, *bounds, purpose=purpose, covered_to=covered_to)
     held = runtime()
     try:
-        if named is not None:
-            outcome = sync.read_bounds(held.parts, *named)
-        else:
-            outcome = sync.read(held.parts, window_id, epoch, told)
+        outcome = sync.read_bounds(held.parts, *bounds) if at is None else sync.read(held.parts, *at, told)
     except StoreUnavailable as error:
         raise self.retry(exc=error, countdown=2 ** min(self.request.retries, 6)) from error
     publish.follow_ups(outcome.follow_ups, held.shared)
