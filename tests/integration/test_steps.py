@@ -198,3 +198,56 @@ def test_a_record_that_the_database_refuses_is_set_aside_and_its_page_goes_on(pl
     place.sync()
     assert {row["id"] for row in rows(place.store)} == set(place.ids()) - {refused}
     assert [refused in row["payload"] for row in rows(place.store, "rejected_records")] == [True]
+
+
+# --- messages that tell of their window -----------------------------------------------------------
+
+
+def told(place: Place, step: sync.FollowUp) -> sync.Outcome:
+    """Do what a worker does with a message that tells of its window."""
+    assert step.untouched is not None
+    return sync.read(place.parts, step.window_id, step.epoch, step.untouched)
+
+
+def issued(place: Place, step: sync.FollowUp) -> None:
+    redis_of(place).mark_issued([step.window_id], 600, queue="live")
+
+
+def test_a_message_that_is_waited_for_needs_no_look_at_the_ledger(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = planned(place)
+    issued(place, step)
+    monkeypatch.setattr(place.store, "row", lambda _: pytest.fail("the ledger was asked"))
+    assert told(place, step).finished
+
+
+def test_a_doubled_message_is_looked_up_before_anything_is_asked(place: Place) -> None:
+    step = planned(place)
+    issued(place, step)
+    assert told(place, step).finished
+    asked = place.api.requests
+    assert told(place, step).what == "moved on"
+    assert place.api.requests == asked
+
+
+def test_a_late_message_of_a_window_that_is_still_owed_is_good(place: Place) -> None:
+    assert told(place, planned(place)).finished
+
+
+def test_after_everything_was_stopped_messages_are_looked_up(place: Place) -> None:
+    step = planned(place)
+    issued(place, step)
+    place.store.park_all("401", now=place.clock.now(), not_before=place.clock.now() + HOUR)
+    redis_of(place).hold(None, 2)
+    place.clock.sleep(3)
+    asked = place.api.requests
+    assert told(place, step).what == "moved on"
+    assert place.api.requests == asked
+
+
+def test_a_window_that_something_has_happened_to_tells_nothing(place: Place) -> None:
+    step = planned(place)
+    place.world.fail_next(Fault.E500)
+    (again,) = take(place, step).follow_ups
+    assert again.untouched is None
