@@ -153,6 +153,10 @@ class Parts:
             known = self._states[kind] = (now, self.store.kind(kind))
         return known[1]
 
+    def forget_state(self, kind: str) -> None:
+        """Look a kind up anew: something was learned about it."""
+        self._states.pop(kind, None)
+
     def api_now(self) -> datetime:
         """Return the API's present, from the offset its responses showed."""
         if self._clock_offset_s is None:

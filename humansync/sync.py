@@ -387,6 +387,8 @@ def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[
             "next": step.why,
         },
     )
+    if step.largest or step.cap:
+        parts.forget_state(row.kind)
     follow_ups = tuple(follow_up(parts, each) for each in rows)
     finished = step.state is State.DONE or step.done is not None
     if finished and unknown:
