@@ -106,7 +106,8 @@ def http_date(text: str | None) -> datetime | None:
 
 def count(text: str | None) -> int | None:
     """Return the number in a header; None where it is none."""
-    return int(text) if text and re.fullmatch(r"\s*[0-9]{1,15}\s*", text) else None
+    digits = (text or "").strip()  # of more than `int` takes off by itself
+    return int(digits) if re.fullmatch(r"[0-9]{1,15}", digits) else None
 
 
 def has_next(link: str | None) -> bool | None:

@@ -35,6 +35,7 @@ def test_link_tells_whether_a_page_follows(link: str | None, expected: bool | No
     [
         ("8490", 8490),
         (" 0 ", 0),
+        ("7\x1f", 7),  # blank to Python's patterns, not to its `int`
         (None, None),
         ("", None),
         ("-1", None),
