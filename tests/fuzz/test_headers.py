@@ -195,4 +195,4 @@ def test_any_text_in_a_header_is_read_or_is_nothing(text: str) -> None:
     assert total is None or total >= 0
     assert at is None or at.tzinfo is UTC
     assert answers.has_next(text) in {None, True, False}
-    assert PATIENT not in answers.facts({"Content-Type": text + PATIENT})
+    assert PATIENT not in answers.facts({"Content-Type": f"{text}; {PATIENT}"})
