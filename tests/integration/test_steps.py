@@ -8,9 +8,11 @@ import pytest
 from humansync import plan, sync
 from humansync.errors import StateUnavailable
 from humansync.ledger import State
+from humansync.parallel import FIRST
 from humansync.parts import Parts
 from humansync.simulator.faults import Fault
 from humansync.simulator.world import World
+from humansync.state.gate import Gate
 from humansync.state.shared import PACE
 from humansync.store import Store, make_engine, migrate
 from tests.integration.store.ledgers import rows
@@ -131,6 +133,12 @@ def test_the_apis_clock_counts_where_it_differs_from_ours(place: Place) -> None:
     assert take(place, step).finished
     (row,) = rows(place.store, "sync_windows")
     assert NOW - HOUR <= row["read_at"] < NOW - HOUR / 2
+
+
+def test_a_throttled_process_has_fewer_requests_under_way(place: Place) -> None:
+    place.parts.gate = gate = Gate(16)
+    heard(place, Fault.E429_AFTER, 1)
+    assert gate.limit.requests == FIRST / 2
 
 
 # --- messages that come twice, or never -----------------------------------------------------------

@@ -78,6 +78,18 @@ def test_the_marker_goes_with_the_message_that_was_received(shared: Shared, redi
         assert 590 < client.ttl(keys.issued(2)) <= 600
 
 
+def test_a_message_that_was_waited_for_is_doubtful_once_everything_was_stopped(shared: Shared) -> None:
+    """Switch off PROBE_US in admit.lua and a message is believed whose window was parked meanwhile."""
+    shared.mark_issued([1, 2])
+    assert admit(shared, 1, "a:1").waited_for
+    assert not admit(shared, 3, "a:3").waited_for  # nobody has sent it
+    shared.hold(None, 0.02)
+    time.sleep(0.05)
+    stopped = admit(shared, 2, "a:2")
+    assert stopped.granted
+    assert not stopped.waited_for
+
+
 def test_a_marker_counts_for_nothing_once_its_queue_is_empty(shared: Shared, redis_url: str) -> None:
     """Drop `_void` and what a killed worker had taken waits for ten minutes here."""
     with redis.Redis.from_url(redis_url) as client:
