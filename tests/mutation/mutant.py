@@ -17,7 +17,7 @@ from tests.deployment import REPOSITORY
 from tests.mutation.origin import FOLDER, PACKAGES
 
 #: A test that hangs on a mutant has noticed nothing: it has missed it.
-LIMIT_S = 180
+LIMIT_S = 300
 #: pytest's own word for "tests were run, and some failed".
 TESTS_FAILED = 1
 _FAILED = re.compile(r"^FAILED (\S+::.+?)(?: - |$)", re.MULTILINE)
