@@ -48,16 +48,20 @@ class _Wish:
 class Pass:
     """A pass under way."""
 
-    def __init__(self, store: Store, kinds: Sequence[str], scope: Scope, ask: Ask, *, history: bool) -> None:
+    def __init__(
+        self, store: Store, kinds: Sequence[str], scope: Scope, ask: Ask, *, history: bool, counted: bool = True
+    ) -> None:
         """Take stock.
 
         history: `scope.since` is where kinds should begin, so that one which begins later owes what lies before,
-        rather than a backfill of its own.
+        rather than a backfill of its own. counted: whether the report tells how many records each table holds, which
+        takes time in large ones.
         """
         self._store = store
         self._kinds = tuple(kinds)
         self._scope = scope
         self._ask = ask
+        self._counted = counted
         self._history = history and scope.before is None
         self._began = time.monotonic()
         self._began_at = datetime.now(UTC)
@@ -183,7 +187,7 @@ class Pass:
 
     def report(self, kinds: Sequence[KindReport] | None = None) -> Report:
         """Return the report of the pass as it stands."""
-        states, totals = self._store.kinds(), self._store.totals()
+        states, totals = self._store.kinds(), self._store.totals(records=self._counted)
         return Report(
             [
                 replace(

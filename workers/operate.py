@@ -11,8 +11,8 @@ from workers import deployment
 from workers.arguments import Scope
 from workers.report import KindReport, closing_table
 
-#: how often the ledger is looked at; it may be far away, and others need it more
-POLL_S = 1.0
+#: how often the ledger is looked at, at first; a long pass, or a database far away, is looked at less often
+POLL_S = 0.05
 #: when nothing has moved for this long, the user hears that no worker seems to be there
 PATIENCE_S = 15.0
 
@@ -35,7 +35,7 @@ def sync(asked: Scope, *, wait: bool, as_json: bool) -> int:
     from workers.progress import view  # noqa: PLC0415
 
     with deployment.store(settings) as store, view() as shown:
-        current = Pass(store, kinds, asked, broker.ask, history=False)
+        current = Pass(store, kinds, asked, broker.ask, history=False, counted=not as_json)
         current.begin()
         patience = _Patience()
 

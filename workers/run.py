@@ -32,7 +32,7 @@ def run(asked: Scope, workers: Child, *, as_json: bool) -> int:
     settings = load()
     days = (datetime.now(UTC) - asked.since).days + 1 if asked.since else 0
     with Embedded(settings, workers, lasting=False, say=say, days=days) as deployment:
-        report = replace(_pass(deployment, asked), seconds=time.monotonic() - began)
+        report = replace(_pass(deployment, asked, as_json=as_json), seconds=time.monotonic() - began)
     print(json.dumps(report.document()) if as_json else closing_table(report))
     if report.ok and not as_json:
         where = database(deployment.settings.database_url)
@@ -40,7 +40,7 @@ def run(asked: Scope, workers: Child, *, as_json: bool) -> int:
     return 0 if report.ok else 1
 
 
-def _pass(deployment: Embedded, asked: Scope) -> Report:
+def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
     # The processes are starting; only now comes what is slow to import.
     from humansync.store import Store, make_engine, migrate  # noqa: PLC0415
     from workers import broker  # noqa: PLC0415
@@ -52,7 +52,9 @@ def _pass(deployment: Embedded, asked: Scope) -> Report:
     deployment.ready()
     with closing(Store(engine)) as store:
         store.set_meta(dataset.SIMULATED, "1" if deployment.simulated else "0")
-        current = Pass(store, asked.kinds or deployment.settings.kinds, asked, broker.ask, history=True)
+        current = Pass(
+            store, asked.kinds or deployment.settings.kinds, asked, broker.ask, history=True, counted=not as_json
+        )
         current.begin()
         swept = time.monotonic()
         with view() as shown:
