@@ -33,6 +33,9 @@ MAX_BACKOFF_S = 30.0
 #: A worker that lived this long has recovered: its next death counts as the first.
 RECOVERED_AFTER_S = 60.0
 LOGS = VAR / "log"
+#: glibc gives each thread a heap of its own, which keeps what its largest pages have taken: with many threads memory
+#: creeps up for hours. Threads that share the interpreter's lock can share two heaps.
+ARENAS = "2"
 
 
 @contextlib.contextmanager
@@ -42,7 +45,7 @@ def summoned() -> Iterator[Child]:
         "workers",
         # -P: the working directory may hold a `config` or `tasks` of its own.
         [sys.executable, "-P", "-m", "workers.crew"],
-        dict(os.environ),
+        dict(os.environ) | {"MALLOC_ARENA_MAX": ARENAS},
         LOGS / "workers.log",
         listen=True,
         takes_orders=True,
