@@ -53,6 +53,8 @@ class Walk:
     unstable: bool = False
     #: passes in a row that found nothing new
     quiet: int = 0
+    #: one page has shown so many rows, and no more than these are left
+    shown: int = 0
 
 
 @dataclass(frozen=True, slots=True)

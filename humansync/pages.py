@@ -196,7 +196,7 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     row = replace(row, walk=walk)
     page = page_size(row, state)
     if facts.received < page:
-        if _is_last(row, state, facts):
+        if facts.received <= walk.shown or _is_last(row, state, facts):
             return _complete(row, state, facts, kind, "fits one page")
         return _walk_on(row, facts, page, "end to be confirmed")
     if kind.read is Read.WHOLE:
@@ -320,7 +320,10 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     # Nor has one whose first page was full: rows that it did not show may have been there until others left.
     whole = facts.received <= walk.overlap and walk.offset + walk.overlap < page and not stepped_back
     if unstable and divisible and whole:
-        return _complete(row, state, facts, kind, "a short page, and no row behind it")
+        # As many rows are left as one page has shown. Which ones it did not show, while others left, nothing tells;
+        # but rows only leave, so that one more page shows all that are left.
+        again = replace(_again(walk, quiet=0), shown=walk.offset + walk.overlap)
+        return Step(State.WALKING, again, "no more than a page is left: all of it once more")
     short = facts.received < page and (beyond == 0 or _too_short(facts.received, state))
     if short and not (unstable and divisible):
         return _end_of_walk(row, state, facts, kind)
@@ -353,7 +356,7 @@ def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:
         raise Uncertain("a full page without one identifiable record: nothing to anchor the next page on")
     # With a page of one record there is no room for an overlap beside a new row: ask for two.
     limit = max(2, row.walk.limit) if row.walk.limit else None
-    walk = replace(row.walk, offset=reached - overlap, overlap=overlap, anchor=anchor, limit=limit)
+    walk = replace(row.walk, offset=reached - overlap, overlap=overlap, anchor=anchor, limit=limit, shown=0)
     return Step(State.WALKING, walk, why)
 
 

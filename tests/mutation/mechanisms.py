@@ -102,6 +102,15 @@ _READER = (
         tests=_in(_PAGES, "a_page_within_the_overlap_ends_no_read_in_changing_order_unless_all_was_shown"),
     ),
     Mutant(
+        name="all that is left is shown once more",
+        guards="Rows that a page did not show are not taken for those that left, where their order changes.",
+        promise="P1",
+        file="humansync/pages.py",
+        text='return Step(State.WALKING, again, "no more than a page is left: all of it once more")',
+        instead='return _complete(row, state, facts, kind, "")',
+        tests=_in(_PAGES, "rows_that_leave_between_two_pages_in_changing_order_hide_no_other"),
+    ),
+    Mutant(
         name="end of a walk whose first page was full",
         guards="Rows that a full first page did not show may have been there until others left: a cut tells.",
         promise="P1",

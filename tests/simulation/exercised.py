@@ -85,7 +85,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "anchor lost",
             "order changes",
             "passes found nothing new",
-            "a short page, and no row behind it",
+            "no more than a page is left",
             "one record, and nothing behind it",
             "no times to cut by",
             "first page unchanged since the last complete read",

@@ -243,7 +243,24 @@ def test_a_page_within_the_overlap_ends_no_read_in_changing_order_unless_all_was
     """Switch off either condition of `whole` in `_next_page` and this fails."""
     assert settled(row(MONTH, walk), facts(50, ANCHOR[::-1])).why.startswith("full")
     shown = Walk(offset=25, overlap=50, anchor=ANCHOR, began_at=NOW)
-    assert settled(row(MONTH, shown), facts(50, ANCHOR[::-1])).state is State.DONE
+    again = settled(row(MONTH, shown), facts(50, ANCHOR[::-1]))
+    assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 75)
+    assert settled(row(MONTH, again.walk), facts(75), largest=0).state is State.DONE
+    assert settled(row(MONTH, again.walk), facts(76), largest=0).state is State.WALKING
+
+
+def test_rows_that_leave_between_two_pages_in_changing_order_hide_no_other() -> None:
+    """Take the second page for the end, in `_next_page`, and rows are lost here."""
+    for seed in range(20):
+        # one page shows 40 of 51 rows; the eleven that leave then are any of these, so that the other pages show 40
+        api = ModelApi(spread(51, MONTH, seed), seed=seed, order="shuffled", cap=40)
+
+        def leave(_row: WindowRow, step: pages.Step, api: ModelApi = api) -> None:
+            if step.why == "end to be confirmed":
+                api.leave(max(0, len(api.rows) - 40) if api.requests == 1 else 0)
+
+        reading = read(api, MONTH, on_step=leave)
+        assert missing(api, dict(reading.stored), MONTH) == []
 
 
 @pytest.mark.parametrize(
