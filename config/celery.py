@@ -88,6 +88,8 @@ def _messages() -> dict[str, Any]:
 
 def _worker(settings: Settings) -> dict[str, Any]:
     return {
+        # Processes, in a pool that outlives the loss of Redis; `--pool threads` and the others remain what they are.
+        "worker_pool": "workers.pool:TaskPool",
         # Work is idempotent and fenced by the ledger: acknowledge when done, not when begun.
         "task_acks_late": True,
         "worker_prefetch_multiplier": 1,

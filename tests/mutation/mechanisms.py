@@ -1043,6 +1043,15 @@ _TOGETHER = (
         tests=_in(_TRANSPORT, "a_channel_can_be_closed_when_redis_has_gone"),
     ),
     Mutant(
+        name="a dead process has a successor",
+        guards="A worker that loses Redis while one of its processes is dead gets over it.",
+        promise="P5",
+        file="workers/pool.py",
+        text="except StopIteration:",
+        instead="except KeyError:",
+        tests=_in("tests/integration/test_pool.py", "a_process_has_a_successor_before_its_end_is_taken_note_of"),
+    ),
+    Mutant(
         name="a message that is taken is noted",
         guards="What a worker had in hand when it died comes back to its queue.",
         promise="P4",

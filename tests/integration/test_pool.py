@@ -1,0 +1,35 @@
+"""What humansync mends in Celery's pool of processes."""
+
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.concurrency import get_implementation
+
+from config import celery
+from config.settings import load
+from workers import pool
+
+
+# The mechanism: `get_process_queues` of the pool.
+def test_a_process_has_a_successor_before_its_end_is_taken_note_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_process: Any = pool.Pool.__new__(pool.Pool)
+    one_process._queues = {("of the dead",): object()}
+    monkeypatch.setattr(one_process, "create_process_queues", lambda: ("new",))
+    assert one_process.get_process_queues() == ("new",)
+    assert one_process._queues["new",] is None
+
+
+def test_free_queues_are_used_first() -> None:
+    one_process: Any = pool.Pool.__new__(pool.Pool)
+    one_process._queues = {("of another",): object(), ("free",): None}
+    assert one_process.get_process_queues() == ("free",)
+
+
+def test_a_worker_that_names_no_pool_has_this_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
+    app = Celery("test", set_as_current=False)
+    app.conf.update(celery.options(load()))
+    assert get_implementation(app.conf.worker_pool) is pool.TaskPool

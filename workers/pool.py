@@ -1,0 +1,29 @@
+"""Celery's pool of processes, which survives a lost broker while one of its processes is dead.
+
+When the connection to Redis is lost, the pool is flushed and filled up at once: before the end of a process that has
+just died was taken note of, so that there are no queues free for its successor. Celery lets a `StopIteration` out
+there, and the worker comes to its end.
+"""
+
+from typing import Any
+
+from celery.concurrency import asynpool, prefork
+
+
+class Pool(asynpool.AsynPool):
+    """A pool that makes queues where none are free."""
+
+    def get_process_queues(self) -> Any:
+        """Return queues for a new process."""
+        try:
+            return super().get_process_queues()
+        except StopIteration:
+            queues = self.create_process_queues()
+            self._queues[queues] = None  # type: ignore[attr-defined]  # unknown to the stubs
+            return queues
+
+
+class TaskPool(prefork.TaskPool):
+    """The default pool: Celery takes what `worker_pool` names for its "prefork"."""
+
+    Pool = Pool
