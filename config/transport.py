@@ -5,7 +5,7 @@ client of redis-py, takes a connection from the pool and wraps two commands in a
 what is to be noted goes out in one round trip on a connection of its own: a message that was taken, and those that were
 done with since the last one. Keys, values and their meaning are Kombu's, so that its workers and ours can share a Redis.
 
-When Redis goes, a channel that is closed asks it to delete bindings and to take messages back. What that raises is
+When Redis goes, what listens to other workers must not wait for them for ever, and a channel that is closed asks it to delete bindings and to take messages back. What that raises is
 not always what those who close it expect (kombu #582): a worker that lost Redis in the wrong moment came to its end.
 """
 
@@ -13,6 +13,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from time import monotonic, time
 from typing import Any
 
@@ -23,6 +24,8 @@ from kombu.utils.json import dumps
 #: An acknowledgement waits so long for a message to be noted together with. One that is lost brings its message back,
 #: which finds its work done.
 ACK_WAITS_S = 0.05
+#: What other workers say to all is waited for so long at most.
+LISTENS_S = 0.5
 
 
 class QoS(redis.QoS):
@@ -57,9 +60,16 @@ class QoS(redis.QoS):
 
     def _note(self, *commands: tuple[object, ...]) -> None:
         done = list(self._popped())
-        struck = (("ZREM", self.unacked_index_key, *done), ("HDEL", self.unacked_key, *done)) if done else ()
-        if commands or struck:
-            self.channel.tell(*commands, *struck)  # type: ignore[attr-defined]  # it is one of ours
+        # Without its message an entry of the index strikes itself out; a message without its entry would stay for ever.
+        struck = (("HDEL", self.unacked_key, *done), ("ZREM", self.unacked_index_key, *done)) if done else ()
+        if not commands and not struck:
+            return
+        try:
+            # A message that comes back on this channel is noted after the note of its first coming is gone.
+            self.channel.tell(*struck, *commands)  # type: ignore[attr-defined]  # it is one of ours
+        except BaseException:
+            self._done.extendleft(done)
+            raise
 
     def _popped(self) -> Iterator[str]:
         with contextlib.suppress(IndexError):
@@ -85,19 +95,29 @@ class Channel(redis.Channel):
     def tell(self, *commands: tuple[object, ...]) -> None:
         """Send commands in one round trip. Raises redis-py's errors; then none, some or all have come through."""
         with self._telling:
-            pool = self.pool
-            if self._notes is None or self._notes[0] is not pool:
-                self._notes = pool, pool.get_connection()
-            connection = self._notes[1]
+            kept = self._notes is not None and self._notes[0] is self.pool
             try:
-                connection.send_packed_command(connection.pack_commands(commands))
-                for _ in commands:
-                    connection.read_response()
-            except BaseException:
-                self._notes = None
-                connection.disconnect()
-                pool.release(connection)
-                raise
+                self._tell(commands)
+            except self._lost:
+                if not kept:
+                    raise
+                # A connection may have ended while nobody used it; all that is told may be told twice.
+                self._tell(commands)
+
+    def _tell(self, commands: tuple[tuple[object, ...], ...]) -> None:
+        pool = self.pool
+        if self._notes is None or self._notes[0] is not pool:
+            self._notes = pool, pool.get_connection()
+        connection = self._notes[1]
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            for _ in commands:
+                connection.read_response()
+        except BaseException:
+            self._notes = None
+            connection.disconnect()
+            pool.release(connection)
+            raise
 
     def close(self) -> None:
         """Close the channel; what is done is struck out before."""
@@ -115,6 +135,12 @@ class Channel(redis.Channel):
     def _brpop_start(self, timeout: Any = None) -> None:
         self.qos.strike_out(ACK_WAITS_S)  # type: ignore[attr-defined]  # unknown to the stubs
         super()._brpop_start(timeout)  # type: ignore[misc]  # unknown to the stubs
+
+    def _receive_one(self, c: Any) -> Any:
+        # redis-py connects again where it hears that the connection is lost, and then waits, without an end, for what
+        # nobody may ever say: a worker that lives and takes nothing.
+        c.parse_response = partial(type(c).parse_response, c, block=False, timeout=LISTENS_S)
+        return super()._receive_one(c)  # type: ignore[misc]  # unknown to the stubs
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:

@@ -52,7 +52,7 @@ def _send_all(steps: Sequence[sync.FollowUp], producer: Producer) -> None:
             with producer.batch():  # type: ignore[attr-defined]  # newer than the stubs
                 for step in steps:
                     _send(step, producer)
-        except BatchPublishError as error:
+        except (BatchPublishError, RuntimeError) as error:  # the latter: another connection in the middle of it
             log.info("sent again one by one", extra={"steps": len(steps), "error": str(error)})
         else:
             return

@@ -45,7 +45,7 @@ def summoned() -> Iterator[Child]:
         "workers",
         # -P: the working directory may hold a `config` or `tasks` of its own.
         [sys.executable, "-P", "-m", "workers.crew"],
-        dict(os.environ) | {"MALLOC_ARENA_MAX": ARENAS},
+        {"MALLOC_ARENA_MAX": ARENAS} | dict(os.environ),
         LOGS / "workers.log",
         listen=True,
         takes_orders=True,

@@ -18,6 +18,10 @@ class Pool(asynpool.AsynPool):
         try:
             return super().get_process_queues()
         except StopIteration:
+            for queues, owner in list(self._queues.items()):  # type: ignore[attr-defined]  # unknown to the stubs
+                # What is written to the pipes of the dead nobody reads, and they keep their places.
+                if owner is not None and not owner._is_alive():  # noqa: SLF001 - as Celery asks
+                    self.destroy_queues(queues, owner)
             queues = self.create_process_queues()
             self._queues[queues] = None  # type: ignore[attr-defined]  # unknown to the stubs
             return queues

@@ -1,5 +1,6 @@
 """What humansync mends in Celery's pool of processes."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from workers import pool
 # The mechanism: `get_process_queues` of the pool.
 def test_a_process_has_a_successor_before_its_end_is_taken_note_of(monkeypatch: pytest.MonkeyPatch) -> None:
     one_process: Any = pool.Pool.__new__(pool.Pool)
-    one_process._queues = {("of the dead",): object()}
+    dead, alive = SimpleNamespace(_is_alive=lambda: False), SimpleNamespace(_is_alive=lambda: True)
+    one_process._queues = {("of the dead",): dead, ("of another",): alive}
     monkeypatch.setattr(one_process, "create_process_queues", lambda: ("new",))
+    monkeypatch.setattr(one_process, "destroy_queues", lambda queues, _: one_process._queues.pop(queues))
     assert one_process.get_process_queues() == ("new",)
-    assert one_process._queues["new",] is None
+    assert one_process._queues == {("of another",): alive, ("new",): None}
 
 
 def test_free_queues_are_used_first() -> None:

@@ -1,5 +1,8 @@
 """What humansync mends in Kombu's Redis transport, on a real Redis that is killed."""
 
+import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,7 +153,7 @@ def test_a_message_whose_worker_died_comes_back(app: Celery) -> None:
         assert another.basic_get("work").payload == {}
 
 
-def test_a_redis_that_goes_shows_as_a_lost_connection_and_the_next_try_is_a_new_one(
+def test_a_redis_that_goes_shows_as_a_lost_connection_and_nothing_done_is_forgotten(
     app: Celery, server: RedisServer
 ) -> None:
     with app.connection_for_read() as connection:
@@ -161,4 +164,36 @@ def test_a_redis_that_goes_shows_as_a_lost_connection_and_the_next_try_is_a_new_
         with pytest.raises(transport.Transport.connection_errors):
             channel.qos.strike_out(0)
         server.start()
-        channel.tell(("PING",))
+        assert list(channel.qos._done) == [message.delivery_tag]
+        channel.qos.strike_out(0)
+        assert list(channel.qos._done) == []
+
+
+# The mechanism: `tell` of the channel.
+def test_a_message_is_noted_although_the_connection_for_notes_has_ended(app: Celery) -> None:
+    with app.connection_for_read() as connection:
+        channel: Any = connection.channel()
+        taken(channel)
+        _, notes = channel._notes
+        notes._sock.shutdown(socket.SHUT_RDWR)
+        taken(channel)
+        assert noted(channel) == (2, 2)
+
+
+# The mechanism: `_receive_one` of the channel.
+def test_nobody_waits_for_what_others_may_never_say(app: Celery, server: RedisServer) -> None:
+    with app.connection_for_read() as connection:
+        channel: Any = listening(connection)
+        channel.connection.cycle._register_LISTEN(channel)
+        channel._receive()
+        server.kill()
+        server.start()
+
+        def listen() -> None:
+            with contextlib.suppress(*transport.Transport.connection_errors):
+                channel._receive()
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        listener.join(20)
+        assert not listener.is_alive()
