@@ -2,7 +2,7 @@
 
 When the connection to Redis is lost, the pool is flushed and filled up at once: before the end of a process that has
 just died was taken note of, so that there are no queues free for its successor. Celery lets a `StopIteration` out
-there, and the worker comes to its end.
+there, and the worker comes to its end. So does one of whose processes one is killed while it starts.
 """
 
 from typing import Any
@@ -25,6 +25,11 @@ class Pool(asynpool.AsynPool):
             queues = self.create_process_queues()
             self._queues[queues] = None  # type: ignore[attr-defined]  # unknown to the stubs
             return queues
+
+    def did_start_ok(self) -> bool:
+        """Return whether no process has ended by itself; one that was killed just now gets a successor."""
+        ended = self._join_exited_workers()  # type: ignore[attr-defined]  # unknown to the stubs
+        return not [status for status in ended if status >= 0]
 
 
 class TaskPool(prefork.TaskPool):

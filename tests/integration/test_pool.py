@@ -29,6 +29,16 @@ def test_free_queues_are_used_first() -> None:
     assert one_process.get_process_queues() == ("free",)
 
 
+# The mechanism: `did_start_ok` of the pool.
+@pytest.mark.parametrize(("ended", "fine"), [([], True), ([-9], True), ([1], False), ([-9, 0], False)])
+def test_a_process_that_is_killed_while_it_starts_ends_no_worker(
+    monkeypatch: pytest.MonkeyPatch, ended: list[int], fine: bool
+) -> None:
+    starting: Any = pool.Pool.__new__(pool.Pool)
+    monkeypatch.setattr(starting, "_join_exited_workers", lambda: ended)
+    assert starting.did_start_ok() is fine
+
+
 def test_a_worker_that_names_no_pool_has_this_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

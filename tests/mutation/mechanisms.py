@@ -1061,6 +1061,15 @@ _TOGETHER = (
         tests=_in(_TRANSPORT, "a_message_is_noted_although_the_connection_for_notes_has_ended"),
     ),
     Mutant(
+        name="a process killed at its start has a successor",
+        guards="A worker lives on whose process is killed while it starts.",
+        promise="P5",
+        file="workers/pool.py",
+        text="if status >= 0]",
+        instead="]",
+        tests=_in("tests/integration/test_pool.py", "a_process_that_is_killed_while_it_starts_ends_no_worker"),
+    ),
+    Mutant(
         name="a dead process has a successor",
         guards="A worker that loses Redis while one of its processes is dead gets over it.",
         promise="P5",
