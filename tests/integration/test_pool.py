@@ -13,20 +13,14 @@ from workers import pool
 
 
 # The mechanism: `get_process_queues` of the pool.
-def test_a_process_has_a_successor_before_its_end_is_taken_note_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    one_process: Any = pool.Pool.__new__(pool.Pool)
+def test_a_process_has_a_successor_though_nobody_took_note_of_its_end() -> None:
+    two_processes: Any = pool.Pool.__new__(pool.Pool)
     dead, alive = SimpleNamespace(_is_alive=lambda: False), SimpleNamespace(_is_alive=lambda: True)
-    one_process._queues = {("of the dead",): dead, ("of another",): alive}
-    monkeypatch.setattr(one_process, "create_process_queues", lambda: ("new",))
-    monkeypatch.setattr(one_process, "destroy_queues", lambda queues, _: one_process._queues.pop(queues))
-    assert one_process.get_process_queues() == ("new",)
-    assert one_process._queues == {("of another",): alive, ("new",): None}
-
-
-def test_free_queues_are_used_first() -> None:
-    one_process: Any = pool.Pool.__new__(pool.Pool)
-    one_process._queues = {("of another",): object(), ("free",): None}
-    assert one_process.get_process_queues() == ("free",)
+    two_processes._queues = {("of another",): alive, ("of the dead",): dead}
+    assert two_processes.get_process_queues() == ("of the dead",)
+    two_processes._queues["of the dead",] = alive
+    with pytest.raises(StopIteration):
+        two_processes.get_process_queues()
 
 
 # The mechanism: `did_start_ok` of the pool.

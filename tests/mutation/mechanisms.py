@@ -1074,9 +1074,9 @@ _TOGETHER = (
         guards="A worker that loses Redis while one of its processes is dead gets over it.",
         promise="P5",
         file="workers/pool.py",
-        text="except StopIteration:",
-        instead="except KeyError:",
-        tests=_in("tests/integration/test_pool.py", "a_process_has_a_successor_before_its_end_is_taken_note_of"),
+        text="if None not in owners.values():",
+        instead="if False:",
+        tests=_in("tests/integration/test_pool.py", "a_process_has_a_successor_though_nobody_took_note_of_its_end"),
     ),
     Mutant(
         name="a message that is taken is noted",
