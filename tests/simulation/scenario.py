@@ -68,6 +68,8 @@ class Scenario:
     late_by_s: float
     #: the API does not apply its filter for a while
     deaf: bool
+    #: the key is refused for a while
+    revoked: bool
     # --- what breaks
     loss: float
     double: float
@@ -132,6 +134,7 @@ def scenario(seed: int) -> Scenario:
         late_rate=pick((0, 0.02, 0.1)),
         late_by_s=pick((overlap_s, overlap_s, 86400)),
         deaf=some() < 0.08,
+        revoked=not calm and Random(f"{seed}/revoked").random() < 0.08,
         loss=rough * pick((0, 0.01, 0.05)),
         double=rough * pick((0, 0.02, 0.2)),
         delay=rough * pick((0, 0.05, 0.3)),

@@ -537,6 +537,10 @@ class Simulation:
         self.tally["filter not applied for a while"] += on
         self.world.set(ignore=self.chance.choice(("since", "before", "both")) if on else "none")
 
+    def _revoked(self, on: bool) -> None:
+        self.tally["key refused for a while"] += on
+        self.world.set(revoked=on)
+
     def _operate(self) -> None:
         """Do what an operator might, at any moment."""
         if self.quiet or self.database_down() or self.redis_down():
@@ -608,6 +612,10 @@ class Simulation:
             began = chance.random() * length_s * 0.7
             self.at(began, lambda: self._deaf(True))
             self.at(began + length_s * 0.2, lambda: self._deaf(False))
+        if settings.revoked:
+            began = Random(f"{settings.seed}/revoked at").random() * length_s * 0.7
+            self.at(began, lambda: self._revoked(True))
+            self.at(began + min(length_s * 0.2, 120.0), lambda: self._revoked(False))
         if settings.operator:
             for _ in range(5):
                 self.at(chance.random() * length_s, self._operate)
@@ -617,7 +625,7 @@ class Simulation:
         """All faults stop; what is broken is set up again."""
         settings = self.scenario
         self.quiet = True
-        self.world.set(fault_rate=0.0, change_every=0, ignore="none", drop=0)
+        self.world.set(fault_rate=0.0, change_every=0, ignore="none", drop=0, revoked=False)
         self._redis_down_ms = self._database_down_ms = 0
         self._calm_since_ms = self._t_ms
         for number, process in enumerate(self._processes):
