@@ -114,12 +114,16 @@ class Crew:
         die_with_parent(parent, signal.SIGKILL)()
         log_to(f"worker-{number}")
         os.dup2(2, 1)
-        os._exit(self._work(f"{self._worker['hostname']}{number}-{os.getpid()}@%h"))
+        os._exit(self._work(number))
 
-    def _work(self, hostname: str) -> int:
+    def _work(self, number: int) -> int:
         """Be a worker until asked to end; return the exit status."""
-        from workers.app import app  # noqa: PLC0415 - imported ahead of the fork
+        from celery.utils.nodenames import gethostname, nodename  # noqa: PLC0415 - imported ahead of the fork
 
+        from workers.app import app  # noqa: PLC0415
+
+        # With the pid: one that replaces a dead worker is another one to Flower, and to whoever counts workers.
+        hostname = nodename(f"{self._worker['hostname']}{number}-{os.getpid()}", gethostname())
         # Not `app.worker_main`: its command line imports a shell, Flower and what else has commands, for 0.2 s.
         worker = app.Worker(**{**self._worker, "hostname": hostname})
         try:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -270,6 +271,7 @@ def test_up_keeps_everything_fresh_until_it_is_told_to_stop(place: Place) -> Non
     waited = document(place.run("sync", "meals", "--wait", "--json"))
     assert [(kind["kind"], kind["state"]) for kind in waited["kinds"]] == [("meals", "done")]
     picture = document(place.run("status", "--json"))
+    assert {worker["name"].partition("@")[2] for worker in picture["workers"]} == {socket.gethostname()}
     assert len(picture["workers"]) == 2
     assert place.run("pause", "meals").stdout == "meals is paused\n"
     states = {kind["kind"]: kind["state"] for kind in document(place.run("status", "--json"))["kinds"]}
