@@ -71,7 +71,7 @@ imports: $(VENV)/dev.stamp ## imports point one way
 N ?= 1000
 
 .PHONY: browser
-browser: $(VENV)/browser.stamp ## look at Flower's pages in this machine's Chromium
+browser: $(VENV)/browser.stamp ## look at Flower's pages in this machine's Chromium; the pictures go to var/pictures
 	@$(RUN) pytest -q -m browser $(ARGS)
 
 .PHONY: prove-verify

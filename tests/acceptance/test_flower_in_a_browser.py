@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="make browser brings playwright")
 
+#: The last picture of each page, for people to look at.
+PICTURES = Path(__file__).parents[2] / "var" / "pictures"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = [
@@ -55,6 +57,7 @@ def shows(page: "Page", path: str, *texts: str) -> None:
         return all(page.get_by_text(text, exact=False).first.is_visible() for text in texts)
 
     until(f"{path} shows {', '.join(texts)}", there, 60)
+    page.screenshot(path=PICTURES / f"flower{path.replace('/', '-')}.png")
 
 
 def test_it_shows_who_works_and_what_was_done(page: "Page") -> None:
