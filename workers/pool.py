@@ -21,6 +21,14 @@ class Pool(asynpool.AsynPool):
             owners |= {queues: None for queues, owner in owners.items() if not owner._is_alive()}  # noqa: SLF001
         return super().get_process_queues()
 
+    def _process_register_queues(self, proc: Any, queues: Any) -> None:
+        """Note that queues are a process's now, and nobody's who had them before."""
+        super()._process_register_queues(proc, queues)  # type: ignore[misc]  # unknown to the stubs
+        # A pool at work has forgotten who is dead. Before that it has heard, as it buried him, that he was ready.
+        self._fileno_to_inq.pop(proc.inqW_fd, None)  # type: ignore[attr-defined]  # as above
+        self._all_inqueues.discard(proc.inqW_fd)  # type: ignore[attr-defined]  # as above
+        self._fileno_to_outq[proc.outqR_fd] = proc  # type: ignore[attr-defined]  # as above
+
     def did_start_ok(self) -> bool:
         """Return whether no process has ended by itself; one that was killed just now gets a successor."""
         ended = self._join_exited_workers()  # type: ignore[attr-defined]  # unknown to the stubs

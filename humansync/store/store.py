@@ -5,6 +5,7 @@ and StoreRefused when it turns a statement down.
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ class Store:
         self._writer = engine.execution_options(**{WRITES: True})
         # single statements need no transaction: that saves PostgreSQL two round trips each
         sqlite = engine.dialect.name == "sqlite"
+        # SQLite has one writer at a time, and lets others sleep for longer and longer until they try again
+        self._turn: contextlib.AbstractContextManager[object] = threading.Lock() if sqlite else contextlib.nullcontext()
         self._reader = engine if sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
@@ -53,7 +56,7 @@ class Store:
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with translated(), self._writer.begin() as connection:
+        with self._turn, translated(), self._writer.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -215,6 +218,9 @@ class Store:
 
     def unpark(self, kind: str) -> list[WindowRow]:
         """Owe a kind's parked windows again, as if they had never failed; return them, oldest first."""
+        with self._read() as connection:  # a writer keeps others waiting, and there is rarely one
+            if not windows.any_parked(connection, kind):
+                return []
         with self._write() as connection:
             return windows.unpark(connection, kind)
 
@@ -316,7 +322,7 @@ class Store:
 
     def _refusal(self, kind: Kind, batch: Batch, now: datetime) -> str | None:
         try:
-            with translated(), self._writer.connect() as connection:
+            with self._turn, translated(), self._writer.connect() as connection:
                 upsert(connection, kind, batch, now)
                 connection.rollback()
         except StoreRefused as error:

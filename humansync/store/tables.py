@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
 from humansync.kinds import KINDS, Kind, Read, Type, columns
 from humansync.ledger import State
@@ -35,8 +34,21 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
-#: JSON as sent; PostgreSQL keeps it binary, so that readers can index and query it
-PAYLOAD = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+class Payload(sa.TypeDecorator[object]):
+    """JSON as sent; PostgreSQL keeps it binary, so that readers can index and query it."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[object]:
+        """Return the type in a database; PostgreSQL's is imported for PostgreSQL alone."""
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(sa.JSON(none_as_null=True))
+        from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
+
+
 _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite counts up INTEGER keys only
 _TYPES: dict[Type, Any] = {
     Type.TEXT: sa.Text(),
@@ -44,7 +56,7 @@ _TYPES: dict[Type, Any] = {
     Type.BOOLEAN: sa.Boolean(),
     Type.INSTANT: UtcDateTime(),
     Type.DATE: sa.Date(),
-    Type.JSON: PAYLOAD,
+    Type.JSON: Payload(),
     Type.UNIT: sa.Text(),
 }
 
@@ -65,7 +77,7 @@ def _kind_table(kind: Kind) -> sa.Table:
             )
             for field in columns(kind)
         ),
-        sa.Column("payload", PAYLOAD, nullable=False),
+        sa.Column("payload", Payload(), nullable=False),
         sa.Column("first_seen_at", UtcDateTime(), nullable=False),
         sa.Column("synced_at", UtcDateTime(), nullable=False),
     )

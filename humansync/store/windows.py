@@ -404,6 +404,12 @@ def parked(connection: sa.Connection, limit: int) -> list[WindowRow]:
     ]
 
 
+def any_parked(connection: sa.Connection, kind: str) -> bool:
+    """Return whether a kind has a parked window."""
+    query = sa.select(sa.exists().where(_COLUMNS.kind == kind, _COLUMNS.state == State.FAILED.value))
+    return bool(connection.execute(query).scalar_one())
+
+
 def unpark(connection: sa.Connection, kind: str) -> list[WindowRow]:
     """Owe parked windows again, as if they had never failed; return them."""
     query = sa.update(sync_windows).where(_COLUMNS.kind == kind, _COLUMNS.state == State.FAILED.value)

@@ -1,11 +1,14 @@
 """What humansync mends in Celery's pool of processes."""
 
+import select
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery
 from celery.concurrency import get_implementation
+from kombu.asynchronous import Hub
 
 from config import celery
 from config.settings import load
@@ -21,6 +24,37 @@ def test_a_process_has_a_successor_though_nobody_took_note_of_its_end() -> None:
     two_processes._queues["of the dead",] = alive
     with pytest.raises(StopIteration):
         two_processes.get_process_queues()
+
+
+# The mechanism: `_process_register_queues` of the pool.
+def test_a_process_that_was_ready_and_died_before_the_pool_was_at_work_leaves_nothing_behind() -> None:
+    one_process: Any = pool.Pool(1, threads=False)
+    try:
+        (first,) = one_process._pool
+        assert _says_something(first)  # that it is ready
+        first.terminate()
+        first.join()
+        one_process.maintain_pool()  # buries it, and with it reads what it said
+        (second,) = one_process._pool
+        assert second.inqW_fd == first.inqW_fd
+        assert _says_something(second)
+
+        hub: Any = Hub()
+        one_process.register_with_event_loop(hub)
+        loop = hub.create_loop()
+        deadline = time.monotonic() + 20
+        while second.inqW_fd not in one_process._fileno_to_inq and time.monotonic() < deadline:
+            next(loop)  # an AssertionError would be the worker's end
+        assert one_process._fileno_to_inq == {second.inqW_fd: second}
+        assert one_process._fileno_to_outq == {second.outqR_fd: second}
+        hub.close()
+    finally:
+        one_process.terminate()
+        one_process.join()
+
+
+def _says_something(process: Any) -> bool:
+    return bool(select.select([process.outq._reader], [], [], 20)[0])
 
 
 # The mechanism: `did_start_ok` of the pool.

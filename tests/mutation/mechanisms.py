@@ -1079,6 +1079,18 @@ _TOGETHER = (
         tests=_in("tests/integration/test_pool.py", "a_process_has_a_successor_though_nobody_took_note_of_its_end"),
     ),
     Mutant(
+        name="a dead process leaves nothing behind",
+        guards="A worker one of whose processes died while it started gets over it.",
+        promise="P5",
+        file="workers/pool.py",
+        text="self._fileno_to_inq.pop(proc.inqW_fd, None)",
+        instead="",
+        tests=_in(
+            "tests/integration/test_pool.py",
+            "a_process_that_was_ready_and_died_before_the_pool_was_at_work_leaves_nothing_behind",
+        ),
+    ),
+    Mutant(
         name="a message that is taken is noted",
         guards="What a worker had in hand when it died comes back to its queue.",
         promise="P4",
