@@ -29,6 +29,10 @@ class Unavailable(ApiError):
     """Timeout, reset, truncated body, 5xx, or a body that is no JSON array: ask for the same page again."""
 
 
+class Hollow(Unavailable):
+    """An empty object or null in place of a list: an empty page, or a slip."""
+
+
 class Throttled(ApiError):
     """429, or 503 with Retry-After: the whole kind waits; not a failure."""
 

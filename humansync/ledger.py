@@ -55,6 +55,8 @@ class Walk:
     quiet: int = 0
     #: one page has shown so many rows, and no more than these are left
     shown: int = 0
+    #: empty objects or nulls in a row, in place of the next page
+    hollow: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class KindState:
     page_cap: int | None = None
     #: most rows ever received in one page: a page with fewer is the last one
     largest_page: int = 0
+    #: an empty list was received: this API does not mean one by an empty object or null
+    gives_lists: bool = False
     planned_at: datetime | None = None
     #: last complete read of a kind that is read whole
     whole_read_at: datetime | None = None

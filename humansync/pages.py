@@ -96,6 +96,8 @@ class Facts:
     fresh: int = 0
     #: rows per second in the kind's history, None where nothing is known
     density: float | None = None
+    #: an empty object or null stood in place of the list
+    hollow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Step:
     cap: int | None = None
     #: learned: the most rows seen in a page
     largest: int | None = None
+    #: learned: an empty list stands for nothing
+    gives_lists: bool = False
     #: end of a complete read of a collection without times: rows of persons seen since this
     #: instant that were not seen themselves are gone
     stale_before: datetime | None = None
@@ -417,14 +421,15 @@ def _complete(row: WindowRow, state: KindState, facts: Facts, kind: Kind, why: s
 
 
 def _learn(row: WindowRow, step: Step, state: KindState, facts: Facts) -> Step:
-    """Note the largest page, and the server's cap where two pages show the same size below ours."""
+    """Note the largest page, how nothing is said, and the server's cap where two pages show the same size below ours."""
     page, walk = page_size(row, state), row.walk
     largest = facts.received if facts.received > state.largest_page else None
     cap = None
     first_size = walk.offset + walk.overlap
     if walk.offset and not walk.misses and SMALLEST_CAP <= facts.received == first_size < page:
         cap = facts.received
-    return replace(step, largest=largest, cap=cap)
+    gives_lists = not facts.received and not facts.hollow and not state.gives_lists
+    return replace(step, largest=largest, cap=cap, gives_lists=gives_lists)
 
 
 def _trim(row: WindowRow, step: Step, settle_s: float) -> Step:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from humansync import errors, pages, retry, sync
-from humansync.kinds import KINDS, Kind
+from humansync.kinds import Kind
 from humansync.ledger import KindState, Purpose, State, WindowRow
 from humansync.pages import Facts
 from humansync.parts import Parts
@@ -107,7 +107,12 @@ class Reader:
         """What is known of the server's pages. Nothing else of the kind's state matters, or may."""
         if self._state is None:
             known = self.parts.store.kind(self.kind.name)
-            self._state = KindState(self.kind.name, page_cap=known.page_cap, largest_page=known.largest_page)
+            self._state = KindState(
+                self.kind.name,
+                page_cap=known.page_cap,
+                largest_page=known.largest_page,
+                gives_lists=known.gives_lists,
+            )
         return self._state
 
     def _row(self, window: Window) -> WindowRow:
@@ -125,21 +130,21 @@ class Reader:
                 decision = retry.decide(error, attempts=attempts, limit=ask.limit, proven=True, random=chance)
                 facts = {"kind": self.kind.name, "error": str(error), "action": decision.action.value}
                 log.info("request failed", extra={**facts, "attempts": attempts})
-                if decision.action is retry.Action.SHRINK:
-                    row = replace(row, walk=replace(row.walk, limit=max(1, ask.limit // 2)))
-                elif decision.action is retry.Action.WAIT:
+                row = replace(row, walk=sync.walk_after(row.walk, error, ask, decision.action))
+                if decision.action is retry.Action.WAIT:
                     sync.hold(self.parts, self.kind.name, decision.after_s)
                     self._wait(decision.after_s)
                 elif decision.action is retry.Action.RETRY:
                     attempts += 1
                     self._wait(decision.after_s)
-                else:
+                elif decision.action is not retry.Action.SHRINK:
                     raise
 
     def _settled(self, row: WindowRow, ask: pages.Ask, taken: Taker) -> tuple[Batch, pages.Step]:
         self._admit()
         self.requests += 1
-        page = sync.fetch_page(self.parts, KINDS[row.kind], ask)
+        page = sync.fetch_page(self.parts, row, self.state, ask)
+        row = replace(row, walk=replace(row.walk, hollow=0)) if row.walk.hollow else row
         batch = parse(self.kind, page.records)
         facts = Facts(
             batch.received,
@@ -150,11 +155,15 @@ class Reader:
             page.has_next,
             fresh=taken.fresh(batch),
             density=self.parts.density(row.kind),
+            hollow=page.hollow,
         )
         step = pages.settle(row, self.state, facts, settle_s=_NEVER_TRIM_S)
         state = self.state
         self._state = replace(
-            state, page_cap=step.cap or state.page_cap, largest_page=step.largest or state.largest_page
+            state,
+            page_cap=step.cap or state.page_cap,
+            largest_page=step.largest or state.largest_page,
+            gives_lists=step.gives_lists or state.gives_lists,
         )
         return batch, step
 

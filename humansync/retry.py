@@ -51,9 +51,12 @@ def backoff_s(attempts: int, random: float) -> float:
     return float(random * min(CAP_S, BASE_S * 2.0**attempts))
 
 
-def believed(*, again: bool, attempts: int) -> bool:
-    """Whether what an API says against expectation is taken at its word: said again, after enough attempts."""
-    return again and attempts + 1 >= REFUSALS
+def means_nothing(in_a_row: int, *, gives_lists: bool) -> bool:
+    """Whether an empty object or null, heard so many times in a row, stands for an empty list.
+
+    gives_lists: the API has said it by an empty list before. Then it is a slip, unless it stays the only answer.
+    """
+    return in_a_row >= (ATTEMPTS if gives_lists else REFUSALS)
 
 
 def decide(error: errors.ApiError, *, attempts: int, limit: int, proven: bool, random: float) -> Decision:

@@ -296,15 +296,15 @@ def _fetch(
     ask = pages.request(row, state)
     density = parts.density(row.kind)
     try:
-        page = fetch_page(parts, KINDS[row.kind], ask)
+        page = fetch_page(parts, row, state, ask)
         parts.gate.answered(page.elapsed_s)
         answered()
-        if page.hollow and not retry.believed(again=row.last_error == answers.HOLLOW, attempts=row.attempts):
-            # Some servers mean an empty list by it, others have slipped: no window is done by a slip.
-            raise errors.Unavailable(answers.HOLLOW, status=200)
+        row = replace(row, walk=replace(row.walk, hollow=0)) if row.walk.hollow else row
         batch = _batch(parts, KINDS[row.kind], page)
         api_time = page.api_time or parts.api_now()
-        facts = pages.Facts(batch.received, batch.identities, batch.updated, api_time, page.total, page.has_next)
+        facts = pages.Facts(
+            batch.received, batch.identities, batch.updated, api_time, page.total, page.has_next, hollow=page.hollow
+        )
 
         def settle(news: int) -> pages.Step:
             seen = replace(facts, fresh=news, density=density)
@@ -338,8 +338,9 @@ def _stored(
     return _stored(parts, row, page, records.parse(kind, page.records), settle)
 
 
-def fetch_page(parts: Parts, kind: Kind, ask: pages.Ask) -> Page:
-    """Ask for one page. Beyond the end some servers say 400 or 404: that is an empty page."""
+def fetch_page(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask) -> Page:
+    """Ask for a window's next page. Beyond the end some servers say 400 or 404: that is an empty page."""
+    kind = KINDS[row.kind]
     try:
         page = parts.api.fetch(kind, since=ask.since, before=ask.before, limit=ask.limit, offset=ask.offset)
     except (errors.NotOffered, errors.BadRequest) as error:
@@ -348,7 +349,17 @@ def fetch_page(parts: Parts, kind: Kind, ask: pages.Ask) -> Page:
         log.info("refused beyond the end", extra={"kind": kind.name, "status": error.status, "offset": ask.offset})
         return Page([], None, None, None, 0, 0.0)
     parts.learn_clock(page.api_time)
+    if page.hollow and not retry.means_nothing(row.walk.hollow + 1, gives_lists=state.gives_lists):
+        # Some servers mean an empty list by it, others have slipped: no window is done by a slip.
+        raise errors.Hollow(answers.HOLLOW, status=200)
     return page
+
+
+def walk_after(walk: Walk, error: errors.ApiError, ask: pages.Ask, action: retry.Action) -> Walk:
+    """Return where a window's read stands after a failed request."""
+    # In a row: what else went wrong in between is no confirmation.
+    walk = replace(walk, hollow=walk.hollow + 1 if isinstance(error, errors.Hollow) else 0)
+    return replace(walk, limit=max(1, ask.limit // 2)) if action is retry.Action.SHRINK else walk
 
 
 def isolated(parts: Parts, kind: Kind, batch: records.Batch, error: errors.StoreRefused) -> records.Batch:
@@ -387,7 +398,7 @@ def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[
             "next": step.why,
         },
     )
-    if step.largest or step.cap:
+    if step.largest or step.cap or step.gives_lists:
         parts.forget_state(row.kind)
     follow_ups = tuple(follow_up(parts, each) for each in rows)
     finished = step.state is State.DONE or step.done is not None
@@ -442,10 +453,8 @@ def _failed(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask, erro
         if action is retry.Action.WAIT:
             hold(parts, row.kind, decision.after_s)
         parked = action is retry.Action.PARK
-        walk = None
-        if action is retry.Action.SHRINK:
-            walk = replace(row.walk, limit=max(1, ask.limit // 2))
-        elif parked and isinstance(error, errors.Uncertain):
+        walk = walk_after(row.walk, error, ask, action)
+        if parked and isinstance(error, errors.Uncertain):
             # Its passes are used up: where it stands, every later try would end at once.
             walk = Walk(lower=row.walk.lower, limit=row.walk.limit)
         fresh = parts.store.fail(

@@ -101,6 +101,7 @@ def learn(
     *,
     cap: int | None = None,
     largest: int | None = None,
+    gives_lists: bool = False,
     whole_read_at: datetime | None = None,
 ) -> None:
     """Note what a page taught; the largest page only grows, a complete read only becomes newer."""
@@ -109,6 +110,8 @@ def learn(
         learned["page_cap"] = cap
     if largest is not None:
         learned["largest_page"] = _later(_COLUMNS.largest_page, largest)
+    if gives_lists:
+        learned["gives_lists"] = True
     if whole_read_at is not None:
         learned["whole_read_at"] = _later(_COLUMNS.whole_read_at, whole_read_at)
     if learned:

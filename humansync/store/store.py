@@ -377,7 +377,14 @@ class Store:
 
 def _apply(connection: sa.Connection, row: WindowRow, step: "Step", sums: Sums, now: datetime) -> list[WindowRow]:
     """Bring the ledger to where the step leads; return the windows to be read on."""
-    kind_rows.learn(connection, row.kind, cap=step.cap, largest=step.largest, whole_read_at=step.whole_read_at)
+    kind_rows.learn(
+        connection,
+        row.kind,
+        cap=step.cap,
+        largest=step.largest,
+        gives_lists=step.gives_lists,
+        whole_read_at=step.whole_read_at,
+    )
     # what this page cost and brought belongs to the part it completes, else to the window it was read for
     own = Sums() if step.done else sums
     if step.children:

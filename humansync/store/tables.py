@@ -165,6 +165,7 @@ sync_kinds = sa.Table(
     sa.Column("disabled_at", UtcDateTime()),
     sa.Column("page_cap", sa.Integer()),
     sa.Column("largest_page", sa.Integer(), nullable=False),
+    sa.Column("gives_lists", sa.Boolean(), nullable=False, server_default=sa.false()),
     sa.Column("planned_at", UtcDateTime()),
     sa.Column("whole_read_at", UtcDateTime()),
     sa.Column("swept_at", UtcDateTime()),

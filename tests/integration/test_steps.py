@@ -10,6 +10,7 @@ from humansync.errors import StateUnavailable
 from humansync.ledger import State
 from humansync.parallel import FIRST
 from humansync.parts import Parts
+from humansync.retry import ATTEMPTS
 from humansync.simulator.faults import Fault
 from humansync.simulator.world import World
 from humansync.state.gate import Gate
@@ -77,9 +78,23 @@ def test_a_hollow_answer_ends_no_window_until_it_is_given_three_times(place: Pla
 
 
 def test_other_failures_are_no_confirmation_of_a_hollow_answer(place: Place) -> None:
-    outcome = heard(place, Fault.E500, 5)
+    outcome = heard(place, Fault.NULL, 2)
+    for fault in (Fault.E500, Fault.EMPTY_OBJECT, Fault.NULL):
+        place.world.fail_next(fault)
+        outcome = take(place, outcome.follow_ups[0])
+        assert outcome.what == "retry"
+
+
+def test_an_api_that_gives_empty_lists_means_nothing_else_by_a_hollow_answer(place: Place) -> None:
+    place.sync()
+    place.clock.sleep(300)
+    place.sync()  # nothing new
+    assert place.store.kind(KIND).gives_lists
+    place.clock.sleep(300)
+    outcome = heard(place, Fault.EMPTY_OBJECT, ATTEMPTS - 1)
+    assert outcome.what == "retry"
     place.world.fail_next(Fault.EMPTY_OBJECT)
-    assert take(place, outcome.follow_ups[0]).what == "retry"
+    assert take(place, outcome.follow_ups[0]).finished  # nobody says it so often by mistake
 
 
 @pytest.mark.parametrize("fault", [Fault.E400, Fault.E403, Fault.E404])

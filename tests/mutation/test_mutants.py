@@ -22,7 +22,7 @@ QUICK = (
     "rows older than asked for",
     "overlap behind the cursor",
     "a gap stops the cursor",
-    "refusals are not believed at once",
+    "where lists are given a hollow answer is a slip",
 )
 #: How a test says which mechanism it is about.
 _SAYS = re.compile(r"# The mechanism:|\b[Ss]witch off\b|\b[Bb]reaks without\b|\bDrop `")

@@ -3,7 +3,7 @@
 import pytest
 
 from humansync import errors
-from humansync.retry import ATTEMPTS, REFUSALS, Action, backoff_s, believed, decide
+from humansync.retry import ATTEMPTS, REFUSALS, Action, backoff_s, decide, means_nothing
 
 
 @pytest.mark.section9(34, 35, 36, 37, 40)
@@ -28,11 +28,11 @@ def test_each_error_leads_to_its_action(error: errors.ApiError, attempts: int, p
 
 
 @pytest.mark.section9(38)
-def test_an_unlikely_answer_is_believed_when_it_is_given_again_and_often_enough() -> None:
-    assert not believed(again=False, attempts=0)
-    assert not believed(again=False, attempts=5)  # five failures of another sort are no confirmation
-    assert not believed(again=True, attempts=REFUSALS - 2)
-    assert believed(again=True, attempts=REFUSALS - 1)
+def test_an_empty_object_stands_for_nothing_when_it_is_given_often_enough() -> None:
+    assert not means_nothing(REFUSALS - 1, gives_lists=False)
+    assert means_nothing(REFUSALS, gives_lists=False)
+    assert not means_nothing(ATTEMPTS - 1, gives_lists=True)
+    assert means_nothing(ATTEMPTS, gives_lists=True)  # the window would be parked
 
 
 @pytest.mark.section9(40)

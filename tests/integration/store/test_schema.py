@@ -59,11 +59,11 @@ def test_a_migrated_schema_is_todays(engine: sa.Engine) -> None:
 
 
 def test_the_version_of_a_database(engine: sa.Engine) -> None:
-    assert schema_version(engine) == (None, "0002")
+    assert schema_version(engine) == (None, "0003")
     migrate(engine)
-    assert schema_version(engine) == ("0002", "0002")
+    assert schema_version(engine) == ("0003", "0003")
     migrate(engine)
-    assert schema_version(engine) == ("0002", "0002")
+    assert schema_version(engine) == ("0003", "0003")
 
 
 def test_a_database_without_tables_says_what_to_do(engine: sa.Engine) -> None:
@@ -84,7 +84,7 @@ def test_many_may_migrate_at_once(database_url: str) -> None:
         return version
 
     with ThreadPoolExecutor(6) as pool:
-        assert set(pool.map(one, range(6))) == {("0002", "0002")}
+        assert set(pool.map(one, range(6))) == {("0003", "0003")}
 
 
 def test_a_migration_of_postgresql_waits_for_the_one_before(postgres_url: str) -> None:

@@ -192,6 +192,15 @@ def test_what_vanished_at_the_api_is_extra_and_a_repair_deletes_it(place: Place)
     assert equals_the_api(place)
 
 
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_hollow_answer_is_no_finding(place: Place, times: int) -> None:
+    loaded(place, 600)
+    place.store.set_kind(KIND, gives_lists=True)
+    place.world.fail_next(Fault.NULL, times)
+    found = place.verify()
+    assert (found.differences, found.upstream) == (0, 600)
+
+
 def test_an_api_that_has_lost_a_large_part_is_not_believed(place: Place) -> None:
     loaded(place, 600)
     place.world.delete(KIND, identities=place.ids()[100:400])
