@@ -21,6 +21,9 @@ from workers import terminated
 #: exit statuses; `verify` adds 3, for differences
 DONE, FAILED, USAGE = 0, 1, 2
 
+#: Objects made, and not freed by themselves, before garbage is looked for.
+GARBAGE_AFTER = 100_000
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -239,6 +242,9 @@ def simulator(arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its status; whatever happens, the user reads a sentence."""
     terminated.listen()
+    # Importing makes objects by the hundred thousand that all stay: looking for garbage among them, again and again,
+    # is a fifth of a command's start.
+    gc.set_threshold(GARBAGE_AFTER)
     try:
         status = _run(arguments)
         sys.stdout.flush()

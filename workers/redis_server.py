@@ -142,16 +142,20 @@ class EmbeddedRedis:
         self.wait()
         return "Redis was gone and has been started again; the ledger knows what was queued"
 
+    def alone(self) -> bool:
+        """Say whether nobody else uses it. Whoever comes from now on waits until we have left."""
+        return self._users is not None and try_lock(self._users)
+
     def leave(self) -> None:
         """Leave; the last user stops the server and waits for its end. Safe to call twice."""
         if self._users is None:
             return
-        users, self._users = self._users, None
         try:
-            if try_lock(users):
+            if self.alone():
                 self._end()
         finally:
-            os.close(users)
+            os.close(self._users)
+            self._users = None
             self._forget_guard()
 
     def _forget_guard(self) -> None:

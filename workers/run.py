@@ -33,6 +33,7 @@ def run(asked: Scope, workers: Child, *, as_json: bool) -> int:
     days = (datetime.now(UTC) - asked.since).days + 1 if asked.since else 0
     with Embedded(settings, workers, lasting=False, say=say, days=days) as deployment:
         report = replace(_pass(deployment, asked, as_json=as_json), seconds=time.monotonic() - began)
+        deployment.finished()
     print(json.dumps(report.document()) if as_json else closing_table(report))
     if report.ok and not as_json:
         where = database(deployment.settings.database_url)
