@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from humansync import compare, errors, sync
+from humansync import compare, errors, reading
 from humansync.compare import Fault
 from humansync.kinds import Kind, Read, columns
 from humansync.ledger import Purpose
@@ -297,7 +297,7 @@ class Check:
         try:
             self.parts.store.mend(self.kind, batch, cells, now)
         except errors.StoreRefused as error:
-            kept = sync.isolated(self.parts, self.kind, batch, error)
+            kept = reading.isolated(self.parts, self.kind, batch, error)
             self.parts.store.mend(self.kind, kept, cells, now)
             batch, left = kept, len(batch.rows) - len(kept.rows)
             self.findings.notes.append(f"the database refuses {left} of the records")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from humansync import errors, pages, retry, sync
+from humansync import errors, pages, reading, retry
 from humansync.kinds import Kind
 from humansync.ledger import KindState, Purpose, State, WindowRow
 from humansync.pages import Facts
@@ -130,9 +130,9 @@ class Reader:
                 decision = retry.decide(error, attempts=attempts, limit=ask.limit, proven=True, random=chance)
                 facts = {"kind": self.kind.name, "error": str(error), "action": decision.action.value}
                 log.info("request failed", extra={**facts, "attempts": attempts})
-                row = replace(row, walk=sync.walk_after(row.walk, error, ask, decision.action))
+                row = replace(row, walk=reading.walk_after(row.walk, error, ask, decision.action))
                 if decision.action is retry.Action.WAIT:
-                    sync.hold(self.parts, self.kind.name, decision.after_s)
+                    reading.hold(self.parts, self.kind.name, decision.after_s)
                     self._wait(decision.after_s)
                 elif decision.action is retry.Action.RETRY:
                     attempts += 1
@@ -143,7 +143,7 @@ class Reader:
     def _settled(self, row: WindowRow, ask: pages.Ask, taken: Taker) -> tuple[Batch, pages.Step]:
         self._admit()
         self.requests += 1
-        page = sync.fetch_page(self.parts, row, self.state, ask)
+        page = reading.fetch_page(self.parts, row, self.state, ask)
         row = replace(row, walk=replace(row.walk, hollow=0)) if row.walk.hollow else row
         batch = parse(self.kind, page.records)
         facts = Facts(
@@ -173,7 +173,7 @@ class Reader:
             if self.stopped():
                 raise Stopped("stopped")
             try:
-                admission = self.slot(self.kind.name, "backfill", sync.SLOT_WAIT_S) if self.slot else None
+                admission = self.slot(self.kind.name, "backfill", reading.SLOT_WAIT_S) if self.slot else None
             except errors.StateUnavailable:
                 admission = None
             if admission is None:

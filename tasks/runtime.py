@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from config.settings import Settings, load
-from humansync import errors, plan, sync
+from humansync import errors, plan, reading
 from humansync.api import Api
 from humansync.parts import Parts
 from humansync.state.gate import Gate
@@ -22,7 +22,7 @@ from humansync.store import Store, make_engine
 log = logging.getLogger(__name__)
 
 #: Leases are renewed three times within their life, so that one lost renewal costs nothing.
-RENEW_EVERY_S = sync.LEASE_S / 3
+RENEW_EVERY_S = reading.LEASE_S / 3
 #: More requests at once than this no process needs: whoever has more threads is told so by `HUMANSYNC_CONCURRENCY`.
 THREADS_MOST = 64
 
@@ -85,7 +85,7 @@ def _renew(runtime: Runtime) -> None:
     """Keep the leases of running steps alive; a process that hangs stops doing so."""
     while not runtime.stop.wait(RENEW_EVERY_S):
         try:
-            runtime.shared.renew(tuple(runtime.parts.held), runtime.parts.owner, sync.LEASE_S)
+            runtime.shared.renew(tuple(runtime.parts.held), runtime.parts.owner, reading.LEASE_S)
         except errors.StateUnavailable as error:
             log.warning("leases not renewed", extra={"error": str(error)})
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from humansync import sync
+from humansync import reading
 from humansync.errors import StoreUnavailable
 from tasks import arguments, publish
 from tasks.runtime import runtime
@@ -37,7 +37,7 @@ def sync_window(
             told = arguments.untouched(*at, *bounds, purpose=purpose, covered_to=covered_to)
     held = runtime()
     try:
-        outcome = sync.read_bounds(held.parts, *bounds) if at is None else sync.read(held.parts, *at, told)
+        outcome = reading.read_bounds(held.parts, *bounds) if at is None else reading.read(held.parts, *at, told)
     except StoreUnavailable as error:
         raise self.retry(exc=error, countdown=2 ** min(self.request.retries, 6)) from error
     publish.follow_ups(outcome.follow_ups, held.shared)
@@ -50,7 +50,7 @@ def sync_page(self: "Task[..., Any]", window_id: int, epoch: int) -> dict[str, i
     window_id, epoch = arguments.number("window_id", window_id), arguments.number("epoch", epoch)
     held = runtime()
     try:
-        outcome = sync.read(held.parts, window_id, epoch)
+        outcome = reading.read(held.parts, window_id, epoch)
     except StoreUnavailable as error:
         raise self.retry(exc=error, countdown=2 ** min(self.request.retries, 6)) from error
     publish.follow_ups(outcome.follow_ups, held.shared)

@@ -70,6 +70,7 @@ def install() -> None:
 
     import humansync.api
     import humansync.pages
+    import humansync.reading
     import humansync.records
     import humansync.state.shared
     import humansync.store.store
@@ -86,7 +87,7 @@ def install() -> None:
             count(module, name, "api: JSON")
     count(humansync.records, "parse", "records.parse")
     count(humansync.pages, "settle", "pages.settle")
-    count(humansync.sync, "read", "sync: rest")
+    count(humansync.reading, "read", "sync: rest")
     count(humansync.sync, "plan_kind", "sync: planning")
     count(tasks.publish, "follow_ups", "publish")
     count(tasks.runtime, "open_runtime", "open the runtime")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from config.schedule import SWEEP_EVERY_S
-from humansync.sync import LEASE_S
+from humansync.reading import LEASE_S
 from tests.chaos.stage import KINDS, WORKERS, Stage
 from tests.processes import until
 

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
-from humansync import plan, sync
+from humansync import plan, reading, sync
 from humansync.api import Api, Page
 from humansync.errors import ApiError
 from humansync.kinds import KINDS, Kind
@@ -79,7 +79,7 @@ class Place:
         parts = Parts(self.api, self.store, NoRedis(), WaitingClock(NOW), plan.Policy(120, 900, "30d"), "test")
         (row,) = self.store.plan(kind, lambda *_: Planned([(WINDOW, Purpose.LIVE)]), NOW)
         self.server.answer = http(body, ("Date", "Mon, 02 Mar 2026 00:00:00 GMT"))
-        return sync.read(parts, row.id, row.epoch)
+        return reading.read(parts, row.id, row.epoch)
 
     def stored(self, kind: str) -> set[tuple[str, ...]]:
         table = KIND_TABLES[kind]

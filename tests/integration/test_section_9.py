@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from config.settings import Settings
-from humansync import plan, sync
+from humansync import plan, reading, sync
 from humansync.check import Findings
 from humansync.kinds import KINDS
 from humansync.parts import Parts
@@ -77,7 +77,7 @@ def drive(place: Place, outcome: sync.Outcome) -> list[str]:
     while steps:
         step = steps.popleft()
         place.clock.sleep(step.delay_s)
-        following = sync.read(place.parts, step.window_id, step.epoch)
+        following = reading.read(place.parts, step.window_id, step.epoch)
         done.append(following.what)
         steps += following.follow_ups
         assert len(done) < 1_000

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from humansync import plan, sync
+from humansync import plan, reading, sync
 from humansync.errors import StateUnavailable
 from humansync.ledger import State
 from humansync.parallel import FIRST
@@ -53,7 +53,7 @@ def planned(place: Place, kind: str = KIND) -> sync.FollowUp:
 def take(place: Place, step: sync.FollowUp) -> sync.Outcome:
     """Do what a worker does with a message, once its time has come."""
     place.clock.sleep(step.delay_s)
-    return sync.read(place.parts, step.window_id, step.epoch)
+    return reading.read(place.parts, step.window_id, step.epoch)
 
 
 def heard(place: Place, fault: Fault, times: int, kind: str = KIND) -> sync.Outcome:
@@ -229,7 +229,7 @@ def test_a_record_that_the_database_refuses_is_set_aside_and_its_page_goes_on(pl
 def told(place: Place, step: sync.FollowUp) -> sync.Outcome:
     """Do what a worker does with a message that tells of its window."""
     assert step.untouched is not None
-    return sync.read(place.parts, step.window_id, step.epoch, step.untouched)
+    return reading.read(place.parts, step.window_id, step.epoch, step.untouched)
 
 
 def issued(place: Place, step: sync.FollowUp) -> None:

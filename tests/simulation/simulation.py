@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from config.celery import VISIBILITY_S
 from config.queues import Queue
 from config.schedule import SWEEP_EVERY_S, TICK_KEPT_AT_LEAST_S
-from humansync import pages, plan, sync
+from humansync import pages, plan, reading, sync
 from humansync.errors import StateUnavailable, StoreUnavailable
 from humansync.kinds import KINDS, Read
 from humansync.ledger import Purpose, WindowRow
@@ -211,7 +211,7 @@ class Simulation:
         if fate < kill + pause:
             pause_s = self.chance.choice(_PAUSES_S)
             self.tally[f"pause {name}"] += 1
-            self.tally["pauses past the lease"] += pause_s > sync.LEASE_S
+            self.tally["pauses past the lease"] += pause_s > reading.LEASE_S
             self.say(f"stopped for {pause_s} s {name}")
             step.process.stopped_until_ms = self._t_ms + pause_s * 1000
             self.wait(pause_s)
@@ -244,7 +244,7 @@ class Simulation:
             return
         if self._t_ms >= process.stopped_until_ms:
             with contextlib.suppress(StateUnavailable):
-                process.parts.shared.renew(tuple(process.parts.held), process.parts.owner, sync.LEASE_S)  # type: ignore[attr-defined]
+                process.parts.shared.renew(tuple(process.parts.held), process.parts.owner, reading.LEASE_S)  # type: ignore[attr-defined]
         self.renew_soon(process)
 
     # --- the API ---------------------------------------------------------------------------------------
@@ -279,8 +279,8 @@ class Simulation:
         assert step is not None
         answer = self.world.query(kind, params)
         self.tally["requests"] += 1
-        for name, reading in self._readings:
-            self.tally[f"{name}: {reading}"] += 1
+        for name, switched in self._readings:
+            self.tally[f"{name}: {switched}"] += 1
         self.tally[f"fault {answer.fault}"] += answer.fault is not None
         self.tally[f"status {answer.status}"] += 1
         step.request = Request(self._t_ms, None)
@@ -458,7 +458,7 @@ class Simulation:
             self.tally["plans"] += 1
         else:
             assert message.args is not None
-            outcome = sync.read(parts, *message.args)
+            outcome = reading.read(parts, *message.args)
         self.tally[f"outcome: {outcome.what}" if message.task == "page" else f"{message.task}: {outcome.what}"] += (
             message.task != "page" or outcome.what in _OUTCOMES
         )

@@ -6,7 +6,7 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from humansync import answers, plan, sync
+from humansync import answers, plan, reading
 from humansync.api import Page
 from humansync.kinds import KINDS, Kind
 from humansync.ledger import Purpose
@@ -43,7 +43,7 @@ class OnePage:
         return random.random()
 
 
-# The mechanism: `sync._stored`.
+# The mechanism: `reading._stored`.
 @pytest.mark.parametrize("odd", [b'"userId":"\\ud800"', b'"zone":"\\udc00\\udc00"', b'"sourceData":{"much":NaN}'])
 def test_what_the_database_cannot_read_is_read_by_us(postgresql: Store, odd: bytes) -> None:
     body = b'[{"id":"a","updatedAt":"2026-03-01T00:00:01.000Z"},{"id":"b","updatedAt":"2026-03-01T00:00:02.000Z",%s}]'
@@ -53,6 +53,6 @@ def test_what_the_database_cannot_read_is_read_by_us(postgresql: Store, odd: byt
     shared = create_autospec(Shared, instance=True)
     shared.admit.return_value = Admission(granted=True, wait_s=0.0, busy=False)
     parts = Parts(api, postgresql, shared, api, plan.Policy(0, 0, "30d"), "test")
-    outcome = sync.read(parts, row.id, row.epoch)
+    outcome = reading.read(parts, row.id, row.epoch)
     assert (outcome.received, outcome.changed) == (2, 2)
     assert [each["id"] for each in rows(postgresql, KIND.name)] == ["a", "b"]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import sqlalchemy as sa
 
-from humansync import sync
+from humansync import reading, sync
 from humansync.api import Api, Page
 from humansync.check import Findings
 from humansync.errors import StateUnavailable
@@ -122,7 +122,7 @@ class Place:
             while steps:
                 step = steps.popleft()
                 self.clock.sleep(step.delay_s)
-                steps += sync.read(self.parts, step.window_id, step.epoch).follow_ups
+                steps += reading.read(self.parts, step.window_id, step.epoch).follow_ups
                 if not steps:  # what waited for the kind's density
                     later = self.clock.now() + timedelta(hours=1)
                     steps += [sync.follow_up(self.parts, row) for row in self.store.owed(later, later, 500)]

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from humansync import lateness, sync
+from humansync import lateness, reading, sync
 from humansync.lateness import Lateness
 from tests.integration.verify.places import KIND, NOW, Place, loaded
 
@@ -44,7 +44,7 @@ def test_what_a_backfill_brings_is_not_late(place: Place) -> None:
     place.sql(f"DELETE FROM {KIND}")
     planned = sync.plan_kind(place.parts, KIND, (NOW.replace(day=1, hour=0), NOW.replace(hour=1)))
     for step in planned.follow_ups:
-        sync.read(place.parts, step.window_id, step.epoch)
+        reading.read(place.parts, step.window_id, step.epoch)
     assert late(place) is None
 
 
