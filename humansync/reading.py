@@ -66,17 +66,20 @@ def read(parts: Parts, window_id: int, epoch: int, told: WindowRow | None = None
 def _with_lease(parts: Parts, row: WindowRow, state: KindState, *, told: bool) -> Outcome:
     """Take the window's lease and a place in the rate budget, then fetch."""
     with ExitStack() as turn:
-        turn.enter_context(parts.gate.request())
-        return _in_turn(parts, row, state, turn.close, told=told)
+        live = plan.is_live(row.window, row.purpose, parts.api_now())
+        turn.enter_context(parts.gate.request(live=live))
+        return _in_turn(parts, row, state, turn.close, live=live, told=told)
 
 
-def _in_turn(parts: Parts, row: WindowRow, state: KindState, answered: Callable[[], None], *, told: bool) -> Outcome:
+def _in_turn(
+    parts: Parts, row: WindowRow, state: KindState, answered: Callable[[], None], *, live: bool, told: bool
+) -> Outcome:
     """Fetch a page in this thread's turn, which is over when the answer is there."""
     if row.id in parts.held:
         return Outcome("held by another")
     # Another token each step: a doubled message in this very process is held off as well.
     token = f"{parts.owner}:{parts.clock.random():.12f}"
-    lane = "live" if plan.is_live(row.window, row.purpose, parts.api_now()) else "backfill"
+    lane = "live" if live else "backfill"
     try:
         admission = parts.shared.admit(row.id, token, kind=row.kind, lane=lane, lease_s=LEASE_S, max_wait_s=SLOT_WAIT_S)
     except errors.StateUnavailable as error:

@@ -18,6 +18,7 @@ class Gate:
         """
         self._limit = parallel.Limit(threads)
         self._under_way = 0
+        self._live_waiting = 0
         self._clock = clock
         self._moved = threading.Condition()
 
@@ -27,23 +28,30 @@ class Gate:
         return self._limit
 
     @contextmanager
-    def request(self) -> Iterator[None]:
-        """Wait for a place, and keep it for the block: one request, until its answer is there."""
+    def request(self, *, live: bool = False) -> Iterator[None]:
+        """Wait for a place, live work before the rest, and keep it for the block: one request, until its answer is there."""
         with self._moved:
-            self._moved.wait_for(lambda: self._under_way < self._limit.places)
+            self._live_waiting += live
+            try:
+                self._moved.wait_for(lambda: self._free(live=live))
+            finally:
+                self._live_waiting -= live
             self._under_way += 1
         try:
             yield
         finally:
             with self._moved:
                 self._under_way -= 1
-                self._moved.notify()
+                self._moved.notify_all()
 
     def answered(self, took_s: float) -> None:
         """Note how long the answer took to the request that is being made."""
         with self._moved:
             self._limit = parallel.answered(self._limit, took_s, self._under_way, self._clock())
-            self._moved.notify()
+            self._moved.notify_all()
+
+    def _free(self, *, live: bool) -> bool:
+        return self._under_way < self._limit.places and (live or not self._live_waiting)
 
     def refused(self) -> None:
         """Note that the API has asked for less."""

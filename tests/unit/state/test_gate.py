@@ -1,6 +1,7 @@
 """Threads wait at the gate for their turn."""
 
 import threading
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -24,6 +25,27 @@ def test_who_comes_when_all_places_are_taken_waits_until_one_is_free() -> None:
         assert not through.wait(0.05)
     assert through.wait(10)
     thread.join()
+
+
+def test_live_work_goes_first() -> None:
+    gate = Gate(1)
+    came: list[str] = []
+
+    def another(name: str, *, live: bool) -> None:
+        with gate.request(live=live):
+            came.append(name)
+
+    with gate.request():
+        threads = [threading.Thread(target=another, args=("history",), kwargs={"live": False}) for _ in range(8)]
+        threads.append(threading.Thread(target=another, args=("live",), kwargs={"live": True}))
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 10
+        while len(gate._moved._waiters) < len(threads) and time.monotonic() < deadline:  # type: ignore[attr-defined]
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert came == ["live", *["history"] * 8]
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
