@@ -5,8 +5,10 @@ client of redis-py, takes a connection from the pool and wraps two commands in a
 what is to be noted goes out in one round trip on a connection of its own: a message that was taken, and those that were
 done with since the last one. Keys, values and their meaning are Kombu's, so that its workers and ours can share a Redis.
 
-When Redis goes, what listens to other workers must not wait for them for ever, and a channel that is closed asks it to delete bindings and to take messages back. What that raises is
-not always what those who close it expect (kombu #582): a worker that lost Redis in the wrong moment came to its end.
+When Redis goes, or refuses writes as a replica and a full server do, what listens to other workers must not wait for
+them for ever, and what is closed must be closed: a channel asks Redis to delete bindings and to take messages back, and
+what that raises is not always what those who close it expect (kombu #582). A worker that lost Redis in the wrong moment
+came to its end, or kept the connections of each attempt until it had no more to open.
 """
 
 import contextlib
@@ -27,14 +29,16 @@ ACK_WAITS_S = 0.05
 #: What other workers say to all is waited for so long at most.
 LISTENS_S = 0.5
 
+#: Tags of messages that are done and still noted, of this process: a task may outlive the channel that its message came on.
+_DONE: deque[str] = deque()
+
 
 class QoS(redis.QoS):
     """Notes in Redis what was taken and is not done."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        #: tags of messages that are done and still noted
-        self._done: deque[str] = deque()
+        self._done = _DONE
         self._done_since = 0.0
 
     def append(self, message: Any, delivery_tag: str) -> None:
@@ -122,7 +126,7 @@ class Channel(redis.Channel):
     def close(self) -> None:
         """Close the channel; what is done is struck out before."""
         if not self.closed and self._qos is not None:
-            with contextlib.suppress(*self._lost):
+            with contextlib.suppress(*self._lost, *Transport.channel_errors):
                 self._qos.strike_out(0.0)  # type: ignore[attr-defined]  # as above
         super().close()
 
@@ -157,14 +161,32 @@ class Channel(redis.Channel):
 
     def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
         # A binding that is left behind names a queue that nobody reads any more.
-        with contextlib.suppress(*(self._lost if self._closing else ())):  # type: ignore[attr-defined]  # as above
+        with self._ending():
             super()._delete(queue, *args, **kwargs)
+
+    def _brpop_read(self, **options: Any) -> Any:
+        # A channel that is closed waits for the blocking read that is under way.
+        with self._ending():
+            return super()._brpop_read(**options)  # type: ignore[misc]  # as above
+
+    def _ending(self) -> contextlib.suppress:
+        """Leave out, while the channel is closed, what Redis says or fails to say: the rest must be closed as well."""
+        closing = self._closing  # type: ignore[attr-defined]  # as above
+        return contextlib.suppress(*((*self._lost, *Transport.channel_errors) if closing else ()))
 
 
 class Transport(redis.Transport):
     """The transport of such channels."""
 
     Channel = Channel
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Let a worker's loop read what comes; where Redis refuses that, leave nothing open."""
+        try:
+            super().register_with_event_loop(connection, loop)
+        except BaseException:
+            self.close_connection(connection)  # Celery does not know of it yet, and would not
+            raise
 
 
 def install() -> None:

@@ -104,7 +104,7 @@ class Facts:
 class Step:
     """What a page leads to; the store applies it in the page's own transaction."""
 
-    #: of the row after the commit
+    #: of the row after the commit, or of those that take its place
     state: State
     walk: Walk
     why: str
@@ -153,7 +153,8 @@ def request(row: WindowRow, state: KindState) -> Ask:
 def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | None:
     """Cut an untouched window that is known to hold more than a page, without asking first.
 
-    density: rows per second of the kind's history, None where nothing is known.
+    density: rows per second of the kind's history, None where nothing is known. A window that was cut by the API's own
+    count is not: experience knows no better, and where the latest minutes were a rush it knows much worse.
     """
     if KINDS[row.kind].read is Read.WHOLE or row.walk != Walk() or not density:
         return None
@@ -262,7 +263,8 @@ def _cut(row: WindowRow, part: Window, facts: Facts, page: int) -> Step:
     children = split(part, max(2, _parts(expected, page, sample)))
     if part.since > row.window.since:
         children.insert(0, Window(row.window.since, part.since))
-    return Step(State.OWED, Walk(), f"full: cut in {len(children)}", children=tuple(children))
+    walk = Walk(counted=sample is None and part == row.window)
+    return Step(State.OWED, walk, f"full: cut in {len(children)}", children=tuple(children))
 
 
 def _parts(expected: float, page: int, sample: int | None) -> int:

@@ -91,8 +91,8 @@ class Shared(Protocol):
 class Gate(Protocol):
     """Lets few or many requests of this process be under way, as the API's answers suggest."""
 
-    def request(self, *, live: bool) -> AbstractContextManager[None]:
-        """Wait for a place, live work before the rest, and keep it for the block."""
+    def request(self, *, live: bool) -> AbstractContextManager[bool]:
+        """Wait for a place, live work before the rest, and keep it for the block; gives whether there was one in time."""
         ...
 
     def answered(self, took_s: float) -> None:
@@ -105,10 +105,10 @@ class Gate(Protocol):
 class OpenGate:
     """The gate of a process that sends one request at a time."""
 
-    def request(self, *, live: bool) -> AbstractContextManager[None]:
+    def request(self, *, live: bool) -> AbstractContextManager[bool]:
         """Let everybody through."""
         del live
-        return nullcontext()
+        return nullcontext(True)
 
     def answered(self, took_s: float) -> None:
         """Learn nothing."""

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 LEASE_S = 30
 #: A wait for the rate budget up to this long is slept through; a longer one goes back to the queue.
 SLOT_WAIT_S = 3.0
+#: A step for which there was no turn is tried again so much later.
+TURN_S = 5.0
 #: More refused records than this in one page are no matter of records.
 REFUSED_MOST = 50
 
@@ -67,7 +69,8 @@ def _with_lease(parts: Parts, row: WindowRow, state: KindState, *, told: bool) -
     """Take the window's lease and a place in the rate budget, then fetch."""
     with ExitStack() as turn:
         live = plan.is_live(row.window, row.purpose, parts.api_now())
-        turn.enter_context(parts.gate.request(live=live))
+        if not turn.enter_context(parts.gate.request(live=live)):
+            return Outcome("waits for its turn", (follow_up(parts, row, TURN_S),))
         return _in_turn(parts, row, state, turn.close, live=live, told=told)
 
 
@@ -119,8 +122,7 @@ def _fetch(
     ask = pages.request(row, state)
     density = parts.density(row.kind)
     try:
-        page = fetch_page(parts, row, state, ask)
-        parts.gate.answered(page.elapsed_s)
+        page = _asked(parts, row, state, ask)
         answered()
         row = replace(row, walk=replace(row.walk, hollow=0)) if row.walk.hollow else row
         batch = _batch(parts, KINDS[row.kind], page)
@@ -140,6 +142,20 @@ def _fetch(
         # What the database turns down once it turns down again: the window is parked, others go on.
         return _failed(parts, row, state, ask, errors.Uncertain(str(error))), None
     return outcome, _cursor(parts, row, state) if outcome.finished else None
+
+
+def _asked(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask) -> Page:
+    """Ask for a page, and let the gate learn how long it took."""
+    began = parts.clock.now()
+    try:
+        page = fetch_page(parts, row, state, ask)
+    except errors.Unavailable as error:
+        if error.status is None:  # no answer is the slowest of all
+            parts.gate.answered((parts.clock.now() - began).total_seconds())
+        raise
+    if page.elapsed_s:
+        parts.gate.answered(page.elapsed_s)
+    return page
 
 
 def _batch(parts: Parts, kind: Kind, page: Page) -> records.Batch:

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from humansync import errors, pages, reading, retry
 from humansync.kinds import Kind
-from humansync.ledger import KindState, Purpose, State, WindowRow
+from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
 from humansync.pages import Facts
 from humansync.parts import Parts
 from humansync.records import Batch, parse
@@ -80,7 +80,7 @@ class Reader:
         taker: makes what takes in the pages of a part; it is given the part. Raises errors.ApiError where the
         API cannot be read, Stopped when told to.
         """
-        todo: list[tuple[WindowRow, T | None, int]] = [(self._row(window), None, 0)]
+        todo: list[tuple[WindowRow, T | None, int]] = [(self._row(window, Walk()), None, 0)]
         while todo:
             row, taken, spent = todo.pop()
             step = pages.presplit(row, self.state, self.parts.density(self.kind.name))
@@ -100,7 +100,7 @@ class Reader:
                     todo.append((replace(row, state=step.state, walk=step.walk), taken, spent))
                 elif not step.children:
                     todo.append((replace(row, state=step.state, walk=step.walk), None, spent))
-            todo += [(self._row(child), None, 0) for child in sorted(step.children, reverse=True)]
+            todo += [(self._row(child, step.walk), None, 0) for child in sorted(step.children, reverse=True)]
 
     @property
     def state(self) -> KindState:
@@ -115,8 +115,8 @@ class Reader:
             )
         return self._state
 
-    def _row(self, window: Window) -> WindowRow:
-        return WindowRow(0, self.kind.name, window, Purpose.BACKFILL, State.OWED, 0)
+    def _row(self, window: Window, walk: Walk) -> WindowRow:
+        return WindowRow(0, self.kind.name, window, Purpose.BACKFILL, State.OWED, 0, walk)
 
     def _page(self, row: WindowRow, taken: Taker) -> tuple[Batch, pages.Step]:
         """Ask for the next page of a row until there is one that says what follows."""

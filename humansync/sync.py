@@ -190,7 +190,8 @@ def follow_up(parts: Parts, row: WindowRow, delay_s: float = 0.0) -> FollowUp:
     """Return the step that brings a window on."""
     first = row.state is not State.WALKING
     live = plan.is_live(row.window, row.purpose, parts.api_now())
-    untouched = replace(row, state=State.OWED, walk=Walk(), attempts=0, not_before=None, last_error=None) == row
+    new = Walk(counted=row.walk.counted)
+    untouched = replace(row, state=State.OWED, walk=new, attempts=0, not_before=None, last_error=None) == row
     return FollowUp(row.id, row.epoch, row.kind, row.window, first, live, delay_s, row if untouched else None)
 
 

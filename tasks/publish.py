@@ -60,12 +60,16 @@ def _send_all(steps: Sequence[sync.FollowUp], producer: Producer) -> None:
         _send(step, producer)
 
 
-def tell(row: WindowRow) -> dict[str, str | None]:
+def tell(row: WindowRow) -> dict[str, object]:
     """Return the arguments that tell a worker what, beside its bounds, an untouched window's row says.
 
     `tasks.arguments.untouched` makes the row of them again.
     """
-    return {"purpose": row.purpose.value, "covered_to": format_instant(row.covered_to) if row.covered_to else None}
+    return {
+        "purpose": row.purpose.value,
+        "covered_to": format_instant(row.covered_to) if row.covered_to else None,
+        "counted": row.walk.counted,
+    }
 
 
 def _send(step: sync.FollowUp, producer: Producer) -> None:

@@ -32,7 +32,7 @@ class Pool(asynpool.AsynPool):
     def did_start_ok(self) -> bool:
         """Return whether no process has ended by itself; one that was killed just now gets a successor."""
         ended = self._join_exited_workers()  # type: ignore[attr-defined]  # unknown to the stubs
-        return not [status for status in ended if status >= 0]
+        return not [status for status in ended if status is None or status >= 0]
 
 
 class TaskPool(prefork.TaskPool):

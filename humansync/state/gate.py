@@ -7,6 +7,9 @@ from time import monotonic
 
 from humansync import parallel
 
+#: Who waits longer does something else first, seconds: far less than after how long a message is taken for lost.
+WAITS_S = 60.0
+
 
 class Gate:
     """Lets so many requests through at once as the API's answers suggest. Threads share it."""
@@ -28,20 +31,23 @@ class Gate:
         return self._limit
 
     @contextmanager
-    def request(self, *, live: bool = False) -> Iterator[None]:
-        """Wait for a place, live work before the rest, and keep it for the block: one request, until its answer is there."""
+    def request(self, *, live: bool = False) -> Iterator[bool]:
+        """Wait for a place, live work before the rest, and keep it for the block: one request, until its answer is there.
+
+        Gives whether there was one in time.
+        """
         with self._moved:
             self._live_waiting += live
             try:
-                self._moved.wait_for(lambda: self._free(live=live))
+                came = self._moved.wait_for(lambda: self._free(live=live), WAITS_S)
             finally:
                 self._live_waiting -= live
-            self._under_way += 1
+            self._under_way += came
         try:
-            yield
+            yield came
         finally:
             with self._moved:
-                self._under_way -= 1
+                self._under_way -= came
                 self._moved.notify_all()
 
     def answered(self, took_s: float) -> None:

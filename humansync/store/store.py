@@ -391,7 +391,8 @@ def _apply(connection: sa.Connection, row: WindowRow, step: "Step", sums: Sums, 
         kind_rows.add(connection, row.kind, coverage.spent_on(connection, row.id) + own)
         windows.remove(connection, row)
         covered = [Window(row.window.since, row.covered_to)] if row.covered_to else []
-        on = windows.add(connection, row.kind, [(child, row.purpose) for child in step.children], now, covered=covered)
+        owed = [(child, row.purpose) for child in step.children]
+        on = windows.add(connection, row.kind, owed, now, covered=covered, walk=step.walk)
     else:
         advanced = windows.advance(
             connection,

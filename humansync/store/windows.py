@@ -193,10 +193,12 @@ def add(
     now: datetime,
     *,
     covered: Sequence[Window] = (),
+    walk: Walk | None = None,
 ) -> list[WindowRow]:
     """Insert owed windows, less those that are owed already; return the inserted rows, in the order given.
 
     covered: what was complete when they were planned, sorted and disjoint; reading that again shows what came late.
+    walk: what is known of all of them already.
     """
     wanted = list(dict.fromkeys(windows))
     if not wanted:
@@ -206,7 +208,8 @@ def add(
         index_elements=[_COLUMNS.kind, _COLUMNS.purpose, _COLUMNS.since, _COLUMNS.before], index_where=UNFINISHED_SQL
     )
     rows = [
-        _new(kind, window, purpose, State.OWED, now) | {"covered_to": _covered_to(window, purpose, covered)}
+        _new(kind, window, purpose, State.OWED, now)
+        | {"covered_to": _covered_to(window, purpose, covered), "walk": walk_to_json(walk or Walk())}
         for window, purpose in sorted(wanted)
     ]
     found = connection.execute(statement.returning(*_ROW), rows)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from humansync import plan, reading, sync
-from humansync.errors import StateUnavailable
+from humansync.errors import StateUnavailable, Unavailable
 from humansync.ledger import State
 from humansync.parallel import FIRST
 from humansync.parts import Parts
@@ -154,6 +154,21 @@ def test_a_throttled_process_has_fewer_requests_under_way(place: Place) -> None:
     place.parts.gate = gate = Gate(16)
     heard(place, Fault.E429_AFTER, 1)
     assert gate.limit.requests == FIRST / 2
+
+
+def test_an_answer_that_never_comes_is_a_slow_one(place: Place) -> None:
+    place.parts.gate = gate = Gate(16)
+    gate.answered(0.01)
+    begun = gate.limit.requests
+    step = planned(place)
+
+    def hang(_: int) -> None:
+        place.clock.sleep(60)
+        raise Unavailable("no answer from the API: timed out")
+
+    place.api.between = hang
+    assert take(place, step).what == "retry"
+    assert gate.limit.requests < begun
 
 
 # --- messages that come twice, or never -----------------------------------------------------------

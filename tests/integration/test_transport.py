@@ -3,13 +3,15 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import kombu
 import pytest
 from celery import Celery
+from kombu.asynchronous import Hub
 from kombu.transport import redis
+from redis import Redis
 
 from config import celery, transport
 from config.settings import load
@@ -164,9 +166,61 @@ def test_a_redis_that_goes_shows_as_a_lost_connection_and_nothing_done_is_forgot
         with pytest.raises(transport.Transport.connection_errors):
             channel.qos.strike_out(0)
         server.start()
-        assert list(channel.qos._done) == [message.delivery_tag]
+        assert message.delivery_tag in channel.qos._done
         channel.qos.strike_out(0)
-        assert list(channel.qos._done) == []
+        assert message.delivery_tag not in channel.qos._done
+
+
+# The mechanism: `_DONE`.
+def test_what_is_done_after_its_channel_has_closed_is_struck_out_by_the_next(
+    app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.connection_for_read() as connection, app.connection_for_read() as other:
+        channel: Any = connection.channel()
+        message = taken(channel)
+        # As where Redis has gone: it cannot be put back.
+        monkeypatch.setattr(channel.qos, "restore_unacked_once", lambda **_: None)
+        channel.close()
+        another: Any = other.channel()
+        assert noted(another) == (1, 1)
+        message.ack()
+        another.qos.strike_out(0)
+        assert noted(another) == (0, 0)
+
+
+@pytest.fixture
+def replica(server: RedisServer) -> Iterator[Callable[[], None]]:
+    """Give what makes a server refuse to be written to, as one does that was demoted."""
+    with Redis(port=server.port) as client:
+        yield lambda: client.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+
+# The mechanism: `_ending` of the channel.
+@pytest.mark.parametrize("way", ["gone", "demoted"])
+def test_a_channel_that_reads_leaves_nothing_open_when_it_is_closed(
+    app: Celery, server: RedisServer, replica: Callable[[], None], way: str
+) -> None:
+    with app.connection_for_read() as connection:
+        channel: Any = listening(connection)
+        kombu.Consumer(channel, [kombu.Queue("work")]).consume()
+        assert channel.client.ping()
+        channel.connection.cycle._register_BRPOP(channel)
+        assert channel._in_poll
+        server.kill() if way == "gone" else replica()
+        channel.close()
+        assert channel.closed
+        assert channel._pool is None
+
+
+# The mechanism: `register_with_event_loop` of the transport.
+def test_a_connection_that_no_loop_can_have_is_closed(app: Celery, replica: Callable[[], None]) -> None:
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        kombu.Consumer(channel, [kombu.Queue("work")])
+        replica()
+        with pytest.raises(transport.Transport.channel_errors):
+            connection.transport.register_with_event_loop(connection.connection, Hub())
+        assert channel.closed
 
 
 # The mechanism: `tell` of the channel.

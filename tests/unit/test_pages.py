@@ -340,3 +340,13 @@ def test_a_whole_collection_is_walked_and_its_read_dated_by_its_beginning() -> N
     reading = read(api, MONTH, kind="genetic_traits", on_step=lambda _row, step: ends.append(step))
     assert len(reading.stored) >= 1700 - 5
     assert ends[-1].stale_before == ends[-1].whole_read_at == NOW
+
+
+# The mechanism: `Walk.counted`.
+def test_windows_cut_by_the_apis_count_are_not_cut_by_experience() -> None:
+    window = Window.around(NOW - timedelta(days=10), NOW - timedelta(hours=1))
+    api = ModelApi(spread(5_000, window), with_total=True)
+    found = read(api, window, density=0.1)  # as in the last minutes of a rush
+    assert found.stored == api.rows
+    assert found.requests <= 1.3 * 10 + 2
+    assert found.steps.count("dense by experience") == 0

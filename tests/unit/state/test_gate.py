@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from humansync.state import gate as gate_module
 from humansync.state.gate import Gate
 
 
@@ -46,6 +47,17 @@ def test_live_work_goes_first() -> None:
     for thread in threads:
         thread.join()
     assert came == ["live", *["history"] * 8]
+
+
+def test_who_waits_too_long_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "WAITS_S", 0.05)
+    gate = Gate(1)
+    with gate.request() as first:
+        assert first
+        with gate.request() as second:
+            assert not second
+    with gate.request() as third:
+        assert third
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
