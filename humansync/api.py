@@ -271,7 +271,7 @@ def _broken(what: str, error: BaseException, status: int | None = None) -> Unava
     while inner := _inner(error):
         error = inner
     slow = isinstance(error, TransportTimeout | TimeoutError)
-    return Unavailable(f"{what}: {'timed out' if slow else type(error).__name__}", status=status)
+    return Unavailable(f"{what}: {'timed out' if slow else type(error).__name__}", status=status, timed_out=slow)
 
 
 def _inner(error: BaseException) -> BaseException | None:

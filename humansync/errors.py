@@ -28,6 +28,11 @@ class ApiError(HumansyncError):
 class Unavailable(ApiError):
     """Timeout, reset, truncated body, 5xx, or a body that is no JSON array: ask for the same page again."""
 
+    def __init__(self, message: str, *, status: int | None = None, timed_out: bool = False) -> None:
+        super().__init__(message, status=status)
+        #: the API took longer than we wait
+        self.timed_out = timed_out
+
 
 class Hollow(Unavailable):
     """An empty object or null in place of a list: an empty page, or a slip."""

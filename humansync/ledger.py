@@ -57,8 +57,8 @@ class Walk:
     shown: int = 0
     #: empty objects or nulls in a row, in place of the next page
     hollow: int = 0
-    #: the window was cut to fit a page by the API's own count of its rows
-    counted: bool = False
+    #: the window was cut to fit a page, by the API's own count or by experience: it is asked for before it is cut again
+    sized: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ FEW_PARTS = 4
 SAMPLE_SPAN = 0.9
 #: Rows asked for again on the next page of a walk, and the anchor's length.
 OVERLAP = 25
+#: So many rows of the anchor in their order are no chance: where the API shuffles, one in a million pages has them.
+CERTAIN = 3
 #: Missing anchors in a row before the pass begins again.
 MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
@@ -153,8 +155,9 @@ def request(row: WindowRow, state: KindState) -> Ask:
 def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | None:
     """Cut an untouched window that is known to hold more than a page, without asking first.
 
-    density: rows per second of the kind's history, None where nothing is known. A window that was cut by the API's own
-    count is not: experience knows no better, and where the latest minutes were a rush it knows much worse.
+    density: rows per second of the kind's history, None where nothing is known. A window that was cut to fit a
+    page, by experience or by the API's own count, is asked for first: in a rush experience grows by the minute, and
+    would cut a quiet history into ever smaller empty windows.
     """
     if KINDS[row.kind].read is Read.WHOLE or row.walk != Walk() or not density:
         return None
@@ -162,7 +165,7 @@ def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | 
     if not page < expected <= PARTS_UNSEEN * FILL * page or row.window.seconds < 2 * PILOT:
         return None
     parts = split(row.window, _parts(expected, page, LIMIT))
-    return Step(State.OWED, Walk(), "dense by experience", children=tuple(parts), requests=0)
+    return Step(State.OWED, Walk(sized=True), "dense by experience", children=tuple(parts), requests=0)
 
 
 def settle(row: WindowRow, state: KindState, facts: Facts, *, settle_s: float) -> Step:
@@ -263,7 +266,7 @@ def _cut(row: WindowRow, part: Window, facts: Facts, page: int) -> Step:
     children = split(part, max(2, _parts(expected, page, sample)))
     if part.since > row.window.since:
         children.insert(0, Window(row.window.since, part.since))
-    walk = Walk(counted=sample is None and part == row.window)
+    walk = Walk(sized=sample is None and part == row.window)
     return Step(State.OWED, walk, f"full: cut in {len(children)}", children=tuple(children))
 
 
@@ -316,9 +319,9 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     last = places[-1] if places else -1
     stepped_back = walk.misses > 0
     unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1])
-    # Rows of a kind read whole do not leave when they change, they move: an anchor that reappears after a step back
-    # may have moved past rows that no page has shown.
-    unstable = unstable or (stepped_back and kind.read is Read.WHOLE)
+    # An anchor that reappears after a step back proves no order: among so many rows some of it reappears by chance, and
+    # rows of a kind read whole, which move when they change, may have moved past others that no page has shown.
+    unstable = unstable or stepped_back
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - 1 - last
@@ -345,12 +348,13 @@ def _in_order(walk: Walk, head: Sequence[str]) -> bool:
     """Whether the page begins with what is left of the anchor, in its order, and nothing else.
 
     Rows only leave, so nothing can have come between; a walk that stepped back begins before the
-    anchor, and only the anchor's own order counts.
+    anchor, and only the anchor's own order counts. One or two of its rows at the head are chance.
     """
     place = {identity: i for i, identity in enumerate(walk.anchor)}
     found = [place[identity] for identity in head if identity in place]
     in_order = all(a <= b for a, b in pairwise(found))
-    return in_order and (walk.misses > 0 or len(found) == len(head))
+    certain = len(found) >= min(CERTAIN, walk.overlap)
+    return certain and in_order and (walk.misses > 0 or len(found) == len(head))
 
 
 def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:

@@ -146,12 +146,11 @@ def _fetch(
 
 def _asked(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask) -> Page:
     """Ask for a page, and let the gate learn how long it took."""
-    began = parts.clock.now()
     try:
         page = fetch_page(parts, row, state, ask)
     except errors.Unavailable as error:
-        if error.status is None:  # no answer is the slowest of all
-            parts.gate.answered((parts.clock.now() - began).total_seconds())
+        if error.timed_out:
+            parts.gate.refused()
         raise
     if page.elapsed_s:
         parts.gate.answered(page.elapsed_s)
@@ -186,7 +185,7 @@ def fetch_page(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask) -
         if not ask.offset:
             raise
         log.info("refused beyond the end", extra={"kind": kind.name, "status": error.status, "offset": ask.offset})
-        return Page([], None, None, None, 0, 0.0)
+        return Page([], None, None, None, 0, 0.0, hollow=True)
     parts.learn_clock(page.api_time)
     if page.hollow and not retry.means_nothing(row.walk.hollow + 1, gives_lists=state.gives_lists):
         # Some servers mean an empty list by it, others have slipped: no window is done by a slip.

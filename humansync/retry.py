@@ -71,7 +71,8 @@ def decide(error: errors.ApiError, *, attempts: int, limit: int, proven: bool, r
     if isinstance(error, errors.TooLarge) and limit > 1:
         return Decision(Action.SHRINK, 0.0)
     refused = isinstance(error, errors.Unauthorized | errors.NotOffered | errors.BadRequest | errors.FilterIgnored)
-    if attempts + 1 < (REFUSALS if refused else ATTEMPTS):
+    # An empty object that stays the only answer is believed in the end: no need to park.
+    if attempts + 1 < (REFUSALS if refused else ATTEMPTS) or isinstance(error, errors.Hollow):
         return Decision(Action.RETRY, wait_s)
     if isinstance(error, errors.Unauthorized):
         return Decision(Action.STOP, PROBE_S)

@@ -190,7 +190,7 @@ def follow_up(parts: Parts, row: WindowRow, delay_s: float = 0.0) -> FollowUp:
     """Return the step that brings a window on."""
     first = row.state is not State.WALKING
     live = plan.is_live(row.window, row.purpose, parts.api_now())
-    new = Walk(counted=row.walk.counted)
+    new = Walk(sized=row.walk.sized)
     untouched = replace(row, state=State.OWED, walk=new, attempts=0, not_before=None, last_error=None) == row
     return FollowUp(row.id, row.epoch, row.kind, row.window, first, live, delay_s, row if untouched else None)
 
@@ -218,6 +218,8 @@ def rebuild_cursors(parts: Parts) -> None:
     known = {name: parts.shared.cursor(name) for name in KINDS}
     for name, state in parts.store.kinds().items():
         reached, cursor = plan.cursor(state, parts.store.coverage(name)), known[name]
+        if reached is None and cursor is not None and state.start is not None and cursor > state.start:
+            reached = state.start  # all is owed again, and a late commit moved it after the reset
         if reached is None or reached == cursor:
             continue
         if cursor is not None and reached < cursor:

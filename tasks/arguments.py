@@ -46,7 +46,7 @@ def number(name: str, value: object) -> int:
 
 
 def untouched(
-    window_id: int, epoch: int, kind: str, bounds: Window, *, purpose: object, covered_to: object, counted: object
+    window_id: int, epoch: int, kind: str, bounds: Window, *, purpose: object, covered_to: object, sized: object
 ) -> WindowRow:
     """Return the row of a window that nothing has happened to, as its message tells of it. Raises ConfigError."""
     if not isinstance(purpose, str) or purpose not in set(Purpose):
@@ -57,7 +57,7 @@ def untouched(
             covered = parse_instant(str(covered_to))
         except (ValueError, OverflowError):
             raise ConfigError("covered_to is an ISO 8601 instant with an offset") from None
-    if not isinstance(counted, bool):
-        raise ConfigError(f"counted is true or false, not {one_line(repr(counted)[:60])}")
-    walk = Walk(counted=counted)
+    if not isinstance(sized, bool):
+        raise ConfigError(f"sized is true or false, not {one_line(repr(sized)[:60])}")
+    walk = Walk(sized=sized)
     return WindowRow(window_id, kind, bounds, Purpose(purpose), State.OWED, epoch, walk, covered_to=covered)

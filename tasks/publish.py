@@ -68,7 +68,7 @@ def tell(row: WindowRow) -> dict[str, object]:
     return {
         "purpose": row.purpose.value,
         "covered_to": format_instant(row.covered_to) if row.covered_to else None,
-        "counted": row.walk.counted,
+        "sized": row.walk.sized,
     }
 
 

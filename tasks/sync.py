@@ -22,20 +22,20 @@ def sync_window(
     epoch: int | None = None,
     purpose: str | None = None,
     covered_to: str | None = None,
-    counted: bool = False,
+    sized: bool = False,
 ) -> dict[str, int | str]:
     """Read the first page of a window, or cut it. Safe to run twice.
 
     since, before: UTC instants, ISO 8601, half-open. window_id, epoch: its row in the ledger where
     the sender knows it; without them the window is looked up by its bounds, or added as a backfill. purpose, covered_to,
-    counted: the rest of a row that nothing has happened to; without them it is looked up.
+    sized: the rest of a row that nothing has happened to; without them it is looked up.
     """
     bounds = arguments.known(kind), arguments.window(since, before, datetime.now(UTC))
     at = told = None
     if window_id is not None and epoch is not None:
         at = arguments.number("window_id", window_id), arguments.number("epoch", epoch)
         if purpose is not None:
-            told = arguments.untouched(*at, *bounds, purpose=purpose, covered_to=covered_to, counted=counted)
+            told = arguments.untouched(*at, *bounds, purpose=purpose, covered_to=covered_to, sized=sized)
     held = runtime()
     try:
         outcome = reading.read_bounds(held.parts, *bounds) if at is None else reading.read(held.parts, *at, told)

@@ -182,9 +182,9 @@ class Embedded:
 
     def stop(self) -> None:
         """Stop everything of ours. Safe to call twice."""
-        # Workers that share their Redis may have something of others in hand.
-        idle = self._finished and self.redis is not None and self.redis.alone()
         try:
+            # Workers that share their Redis may have something of others in hand.
+            idle = self._finished and self.redis is not None and self.redis.alone()
             self.children.stop(0.0 if idle else GRACE_S)
         finally:
             if self.redis is not None:

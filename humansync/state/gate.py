@@ -42,6 +42,8 @@ class Gate:
                 came = self._moved.wait_for(lambda: self._free(live=live), WAITS_S)
             finally:
                 self._live_waiting -= live
+                if live:  # what else waits had to let it go first
+                    self._moved.notify_all()
             self._under_way += came
         try:
             yield came

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from humansync.compare import Stored
-from humansync.errors import StoreRefused
+from humansync.errors import StoreRefused, StoreUnavailable
 from humansync.kinds import KINDS, Kind, Read
 from humansync.lateness import Late
 from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
 from humansync.proofs import Proof
 from humansync.records import Batch, part
 from humansync.store import coverage, differences, kind_rows, proof_rows, rejects, versions, windows
-from humansync.store.engine import WRITES, translated
+from humansync.store.engine import LOCK_WAIT_S, WRITES, translated
 from humansync.store.kind_rows import Sums
 from humansync.store.rejects import Replayed
 from humansync.store.tables import sync_meta
@@ -46,7 +46,7 @@ class Store:
         # single statements need no transaction: that saves PostgreSQL two round trips each
         sqlite = engine.dialect.name == "sqlite"
         # SQLite has one writer at a time, and lets others sleep for longer and longer until they try again
-        self._turn: contextlib.AbstractContextManager[object] = threading.Lock() if sqlite else contextlib.nullcontext()
+        self._turn = threading.Lock() if sqlite else None
         self._reader = engine if sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @property
@@ -56,8 +56,20 @@ class Store:
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with self._turn, translated(), self._writer.begin() as connection:
+        with self._in_turn(), translated(), self._writer.begin() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+        elif self._turn.acquire(timeout=LOCK_WAIT_S):
+            try:
+                yield
+            finally:
+                self._turn.release()
+        else:
+            raise StoreUnavailable("the database is busy: other writers have not come to an end in time")
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[sa.Connection]:
@@ -322,7 +334,7 @@ class Store:
 
     def _refusal(self, kind: Kind, batch: Batch, now: datetime) -> str | None:
         try:
-            with self._turn, translated(), self._writer.connect() as connection:
+            with self._in_turn(), translated(), self._writer.connect() as connection:
                 upsert(connection, kind, batch, now)
                 connection.rollback()
         except StoreRefused as error:

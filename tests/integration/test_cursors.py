@@ -65,6 +65,14 @@ def test_cursors_ahead_of_a_ledger_from_a_backup_are_set_back(runtime: Runtime) 
     assert runtime.shared.cursor("sleeps") == NOW - HOUR
 
 
+def test_a_cursor_of_a_kind_that_is_all_owed_again_is_set_back(runtime: Runtime) -> None:
+    complete(runtime, "sleeps", Window(NOW - 3 * HOUR, NOW - HOUR))
+    sync.reset(runtime.parts.store, runtime.shared, "sleeps", NOW - 4 * HOUR)
+    runtime.shared.move_cursor("sleeps", NOW - HOUR)  # by a step that had begun before
+    sync.rebuild_cursors(runtime.parts)
+    assert runtime.shared.cursors() == {"sleeps": NOW - 4 * HOUR}
+
+
 def test_a_cursor_that_a_commit_has_just_moved_is_left_alone(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     complete(runtime, "sleeps", Window(NOW - 3 * HOUR, NOW - 2 * HOUR))
     sync.rebuild_cursors(runtime.parts)

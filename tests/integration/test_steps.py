@@ -7,7 +7,7 @@ import pytest
 
 from humansync import plan, reading, sync
 from humansync.errors import StateUnavailable, Unavailable
-from humansync.ledger import State
+from humansync.ledger import State, Walk
 from humansync.parallel import FIRST
 from humansync.parts import Parts
 from humansync.retry import ATTEMPTS
@@ -16,6 +16,7 @@ from humansync.simulator.world import World
 from humansync.state.gate import Gate
 from humansync.state.shared import PACE
 from humansync.store import Store, make_engine, migrate
+from tasks import arguments, publish
 from tests.integration.store.ledgers import rows
 from tests.integration.verify.places import KIND, NOW, NoRedis, Place, WaitingClock, WorldApi
 from tests.simulation.redis_model import RedisModel
@@ -83,6 +84,26 @@ def test_other_failures_are_no_confirmation_of_a_hollow_answer(place: Place) -> 
         place.world.fail_next(fault)
         outcome = take(place, outcome.follow_ups[0])
         assert outcome.what == "retry"
+
+
+def test_a_page_with_records_between_hollow_answers_ends_their_row(place: Place) -> None:
+    place.world.load([KIND], 700, 20, until=NOW - HOUR)
+    outcome = heard(place, Fault.NULL, 2)
+    (first, *_) = take(place, outcome.follow_ups[0]).follow_ups  # a full page
+    (row,) = [each for each in rows(place.store, "sync_windows") if each["id"] == first.window_id]
+    assert "hollow" not in row["walk"]
+
+
+def test_windows_that_were_cut_to_fit_a_page_say_so_in_the_ledger_and_in_their_message(place: Place) -> None:
+    place.world.load([KIND], 3_000, 20, until=NOW - HOUR)
+    step = take(place, planned(place)).follow_ups[0]
+    assert step.untouched is not None
+    assert step.untouched.walk == Walk(sized=True)
+    found = place.store.row(step.window_id)
+    assert found is not None
+    assert found[0] == step.untouched
+    bounds = step.window
+    assert arguments.untouched(step.window_id, step.epoch, KIND, bounds, **publish.tell(step.untouched)) == found[0]
 
 
 def test_an_api_that_gives_empty_lists_means_nothing_else_by_a_hollow_answer(place: Place) -> None:
@@ -158,17 +179,19 @@ def test_a_throttled_process_has_fewer_requests_under_way(place: Place) -> None:
 
 def test_an_answer_that_never_comes_is_a_slow_one(place: Place) -> None:
     place.parts.gate = gate = Gate(16)
-    gate.answered(0.01)
-    begun = gate.limit.requests
-    step = planned(place)
+    outcome = heard(place, Fault.E500, 1)
 
-    def hang(_: int) -> None:
-        place.clock.sleep(60)
-        raise Unavailable("no answer from the API: timed out")
+    def fail(timed_out: bool) -> sync.Outcome:  # noqa: FBT001 -- names itself
+        def between(_: int) -> None:
+            raise Unavailable("no answer from the API", timed_out=timed_out)
 
-    place.api.between = hang
-    assert take(place, step).what == "retry"
-    assert gate.limit.requests < begun
+        place.api.between = between
+        return take(place, outcome.follow_ups[0])
+
+    outcome = fail(False)
+    assert gate.limit.requests == FIRST  # turned away at the door: that says nothing of how much is too much
+    fail(True)
+    assert gate.limit.requests == FIRST / 2
 
 
 # --- messages that come twice, or never -----------------------------------------------------------

@@ -40,6 +40,34 @@ def missing(api: ModelApi, stored: dict[str, object], window: Window) -> list[st
     departures=st.sampled_from([0, 0, 1, 3]),
     shortened=st.sampled_from([0.0, 0.0, 0.2]),
 )
+@example(  # one row of the anchor, at the head by chance, was taken for order
+    count=102,
+    seed=774,
+    order="shuffled",
+    since_inclusive=False,
+    before_inclusive=False,
+    truncates=False,
+    cap=100,
+    with_total=False,
+    with_link=False,
+    wrong_total=0,
+    departures=5,
+    shortened=0.0,
+)
+@example(  # a row of the anchor that reappeared by chance, after a step back, was taken for order
+    count=510,
+    seed=4914,
+    order="shuffled",
+    since_inclusive=False,
+    before_inclusive=False,
+    truncates=False,
+    cap=500,
+    with_total=True,
+    with_link=True,
+    wrong_total=0,
+    departures=1,
+    shortened=0.0,
+)
 @example(  # a capped page after a step back was taken for the end
     count=1115,
     seed=500,
@@ -342,7 +370,7 @@ def test_a_whole_collection_is_walked_and_its_read_dated_by_its_beginning() -> N
     assert ends[-1].stale_before == ends[-1].whole_read_at == NOW
 
 
-# The mechanism: `Walk.counted`.
+# The mechanism: `Walk.sized`.
 def test_windows_cut_by_the_apis_count_are_not_cut_by_experience() -> None:
     window = Window.around(NOW - timedelta(days=10), NOW - timedelta(hours=1))
     api = ModelApi(spread(5_000, window), with_total=True)
@@ -350,3 +378,13 @@ def test_windows_cut_by_the_apis_count_are_not_cut_by_experience() -> None:
     assert found.stored == api.rows
     assert found.requests <= 1.3 * 10 + 2
     assert found.steps.count("dense by experience") == 0
+
+
+def test_a_window_is_cut_by_experience_once() -> None:
+    window = Window.around(NOW - timedelta(days=10), NOW - timedelta(hours=1))
+    row = WindowRow(1, "activities", window, Purpose.LIVE, State.OWED, 0)
+    step = pages.presplit(row, KindState("activities"), 0.01)
+    assert step is not None
+    child = replace(row, window=step.children[0], walk=step.walk)
+    assert pages.presplit(replace(child, walk=Walk()), KindState("activities"), 0.1) is not None
+    assert pages.presplit(child, KindState("activities"), 0.1) is None

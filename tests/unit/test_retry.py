@@ -13,6 +13,7 @@ from humansync.retry import ATTEMPTS, REFUSALS, Action, backoff_s, decide, means
         (errors.Unavailable("x", status=500), 0, False, Action.RETRY),
         (errors.Unavailable("x"), ATTEMPTS - 1, True, Action.PARK),
         (errors.Uncertain("x"), 0, True, Action.RETRY),
+        (errors.Hollow("x", status=200), ATTEMPTS + 5, True, Action.RETRY),
         (errors.Throttled("x", status=429, after_s=7), 50, True, Action.WAIT),
         (errors.TooLarge("x"), 0, True, Action.SHRINK),
         (errors.Unauthorized("x", status=401), 0, True, Action.RETRY),
