@@ -181,7 +181,7 @@ def test_an_answer_that_never_comes_is_a_slow_one(place: Place) -> None:
     place.parts.gate = gate = Gate(16)
     outcome = heard(place, Fault.E500, 1)
 
-    def fail(timed_out: bool) -> sync.Outcome:  # noqa: FBT001 -- names itself
+    def fail(timed_out: bool) -> sync.Outcome:
         def between(_: int) -> None:
             raise Unavailable("no answer from the API", timed_out=timed_out)
 
