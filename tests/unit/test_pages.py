@@ -332,11 +332,11 @@ def test_a_short_page_that_could_be_a_cap_is_confirmed() -> None:
 
 
 def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete() -> None:
-    """Rows of a kind read whole move when they change; switch off the clause on WHOLE in `_next_page`."""
+    """Rows of a kind read whole move when they change; switch off what `_next_page` thinks of a step back."""
     walk = Walk(offset=400, overlap=50, anchor=("a", "b", "c"), misses=1, began_at=NOW)
     row = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.WALKING, 3, walk)
-    # 300 rows moved, "b" among them: what is found of the anchor stands behind rows that were skipped over
-    facts = pages.Facts(3, ["x", "y", "b"], [], NOW)
+    # 300 rows moved, the anchor among them: it stands behind rows that were skipped over
+    facts = pages.Facts(5, ["x", "y", "a", "b", "c"], [], NOW)
     step = pages.settle(row, KindState("genetic_traits", largest_page=500), facts, settle_s=SETTLE_S)
     assert (step.state, step.walk.unstable, step.why) == (State.WALKING, True, "order changes: another pass")
 
