@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from config.settings import Settings, load
-from workers import crew, dataset
+from workers import crew, dataset, terminated
 from workers.processes import VAR, Child, ChildFailed, Children, last_line
 from workers.redis_server import EmbeddedRedis, in_use
 from workers.tables import database
@@ -168,7 +168,8 @@ class Embedded:
         raise ChildFailed(f"the simulator does not start; {log} ends with: {last_line(log)}")
 
     def tend(self) -> None:
-        """Start again what has died, and say so. Raises ChildFailed when it will not live."""
+        """Start again what has died, and say so. Raises ChildFailed when it will not live, and what a signal asks for."""
+        terminated.mind()
         for event in self.children.tend():
             self.say(event)
         if self.redis is not None and time.monotonic() - self._looked_at > LOOK_EVERY_S:

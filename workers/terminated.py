@@ -12,12 +12,24 @@ class Terminated(BaseException):
         self.number = number
 
 
+#: what the latest signal has raised
+_raised: BaseException | None = None
+
+
 def listen() -> None:
-    """Raise Terminated in the main thread from now on when a signal asks the process to end."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    """Raise Terminated, or KeyboardInterrupt, in the main thread from now on when a signal asks the process to end."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has its reason
             signal.signal(number, _raise)
 
 
+def mind() -> None:
+    """Raise again what a signal has raised where Python lets nothing through: in a destructor, or a callback of the like."""
+    if _raised is not None:
+        raise _raised
+
+
 def _raise(number: int, _frame: object) -> NoReturn:
-    raise Terminated(number)
+    global _raised  # noqa: PLW0603 - signals are the process's
+    _raised = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
+    raise _raised

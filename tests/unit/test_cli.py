@@ -1,5 +1,7 @@
 """The command line by itself: usage, errors, exit statuses, and how little it imports."""
 
+import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from humansync.errors import ConfigError, StoreUnavailable
-from workers import arguments, cli
+from workers import arguments, cli, terminated
 from workers.terminated import Terminated
 
 SLOW = ("celery", "kombu", "sqlalchemy", "redis", "rich", "pydantic", "requests", "alembic")
@@ -140,3 +142,25 @@ def test_no_bounds_are_none() -> None:
 def test_a_scope_names_its_kinds() -> None:
     with pytest.raises(ConfigError, match="no kind 'x'"):
         arguments.scope(["x"], None, None, NOW)
+
+
+class Deaf:
+    """Something that is destroyed just as a signal arrives."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_is_not_lost_where_nothing_can_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminated, "_raised", None)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    terminated.listen()
+    try:
+        deaf = Deaf()
+        del deaf
+        with pytest.raises(KeyboardInterrupt):
+            terminated.mind()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
