@@ -52,10 +52,18 @@ def test_live_work_goes_first() -> None:
 def test_who_waits_too_long_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_module, "WAITS_S", 0.05)
     gate = Gate(1)
+    came: list[bool] = []
+
+    def another() -> None:
+        with gate.request() as second:
+            came.append(second)
+
     with gate.request() as first:
         assert first
-        with gate.request() as second:
-            assert not second
+        thread = threading.Thread(target=another, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert came == [False]
     with gate.request() as third:
         assert third
 
