@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     line.add_argument("--repeat", type=int, metavar="N", help="runs of each contender instead of the scene's own")
     line.add_argument("--contenders", type=_names, default=(), metavar="NAME,…", help=f"of {', '.join(RIVALS)}")
     line.add_argument("--shrink", type=int, default=1, metavar="N", help="divide every size by N: a quick look")
+    line.add_argument("--threads", type=int, metavar="N", help="threads of each process, in races")
     line.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="default: %(default)s")
     said = line.parse_args(argv)
     if unknown := set(said.contenders) - RIVALS.keys():
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _options(said: argparse.Namespace) -> Options:
-    return Options(said.records, said.repeat, said.contenders, said.shrink)
+    return Options(said.records, said.repeat, said.contenders, said.shrink, said.threads)
 
 
 def _measure(names: Sequence[str], options: Options, folder: Path) -> bool:

@@ -57,7 +57,7 @@ class Walk:
     shown: int = 0
     #: empty objects or nulls in a row, in place of the next page
     hollow: int = 0
-    #: the window was cut to fit a page, by the API's own count or by experience: it is asked for before it is cut again
+    #: the window was cut, by the API's own count, by experience or by its first page: it is asked for before it is cut again
     sized: bool = False
 
 

@@ -56,8 +56,8 @@ FEW_PARTS = 4
 SAMPLE_SPAN = 0.9
 #: Rows asked for again on the next page of a walk, and the anchor's length.
 OVERLAP = 25
-#: So many rows of the anchor in their order are no chance: where the API shuffles, one in a million pages has them.
-CERTAIN = 3
+#: An order that less than one shuffled page in so many would show is no chance.
+CHANCE = 1_000_000
 #: Missing anchors in a row before the pass begins again.
 MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
@@ -155,9 +155,8 @@ def request(row: WindowRow, state: KindState) -> Ask:
 def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | None:
     """Cut an untouched window that is known to hold more than a page, without asking first.
 
-    density: rows per second of the kind's history, None where nothing is known. A window that was cut to fit a
-    page, by experience or by the API's own count, is asked for first: in a rush experience grows by the minute, and
-    would cut a quiet history into ever smaller empty windows.
+    density: rows per second of the kind's history, None where nothing is known. A window that was itself cut is asked
+    for first: in a rush experience grows by the minute, and would cut a quiet history into ever smaller empty windows.
     """
     if KINDS[row.kind].read is Read.WHOLE or row.walk != Walk() or not density:
         return None
@@ -266,7 +265,7 @@ def _cut(row: WindowRow, part: Window, facts: Facts, page: int) -> Step:
     children = split(part, max(2, _parts(expected, page, sample)))
     if part.since > row.window.since:
         children.insert(0, Window(row.window.since, part.since))
-    walk = Walk(sized=sample is None and part == row.window)
+    walk = Walk(sized=part == row.window)
     return Step(State.OWED, walk, f"full: cut in {len(children)}", children=tuple(children))
 
 
@@ -318,7 +317,7 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         return _step_back(row)
     last = places[-1] if places else -1
     stepped_back = walk.misses > 0
-    unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1])
+    unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1], facts.received)
     # An anchor that reappears after a step back proves no order: among so many rows some of it reappears by chance, and
     # rows of a kind read whole, which move when they change, may have moved past others that no page has shown.
     unstable = unstable or stepped_back
@@ -344,16 +343,17 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     return _walk_on(row, facts, page, "more pages")
 
 
-def _in_order(walk: Walk, head: Sequence[str]) -> bool:
-    """Whether the page begins with what is left of the anchor, in its order, and nothing else.
+def _in_order(walk: Walk, head: Sequence[str], received: int) -> bool:
+    """Whether the page begins with what is left of the anchor, in its order, and nothing else, and not by chance.
 
     Rows only leave, so nothing can have come between; a walk that stepped back begins before the
-    anchor, and only the anchor's own order counts. One or two of its rows at the head are chance.
+    anchor, and only the anchor's own order counts.
     """
     place = {identity: i for i, identity in enumerate(walk.anchor)}
     found = [place[identity] for identity in head if identity in place]
     in_order = all(a <= b for a, b in pairwise(found))
-    certain = len(found) >= min(CERTAIN, walk.overlap)
+    # Of all orders that the page might have, one in so many begins like this. Of a page with few rows none is certain.
+    certain = len(found) >= walk.overlap or math.perm(received, len(found)) >= CHANCE
     return certain and in_order and (walk.misses > 0 or len(found) == len(head))
 
 

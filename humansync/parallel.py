@@ -1,14 +1,17 @@
-"""How many requests should one process have under way, and why? Pure.
+"""How many pages should one process have in hand, from the request to the commit, and why? Pure.
 
-More at once are faster until the API has enough to do; from then on each only takes longer. So the number grows while
-answers come as fast as they usually do, and shrinks when the API refuses (429, 503) or its answers get slow. What all
-hosts may send together is another matter: `humansync/state/shared.py`.
+More at once are faster while they mostly wait for the API, and until that has enough to do; from then on each only
+takes longer. So the number grows while pages wait longer for the API than for us, and answers come as fast as they
+usually do. It shrinks when the API refuses (429, 503) or its answers get slow. What all hosts may send together is
+another matter: `humansync/state/shared.py`.
 """
 
 from dataclasses import dataclass, replace
 
-#: Requests under way at the beginning: enough for an API at hand, few for one that is busy.
+#: Pages in hand at the beginning: enough for an API at hand, few for one that is busy.
 FIRST = 4.0
+#: Storing a page takes about so long, seconds, as far as anybody knows before the first.
+STORED_S = 0.05
 #: What is left of the number after a refusal, and after answers have become slow.
 REFUSED, SLOWED = 0.5, 0.8
 #: Answers are slow when they take this many times as long as usual ...
@@ -23,7 +26,7 @@ CUT_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many requests may be under way, and the answers that led to it."""
+    """How many pages may be in hand, and what led to it."""
 
     #: more than these the process has no threads for
     most: int
@@ -32,6 +35,8 @@ class Limit:
     #: seconds that answers have taken lately, and in the long run; None before the first
     recent_s: float | None = None
     usual_s: float | None = None
+    #: seconds that storing a page has taken lately
+    stored_s: float = STORED_S
     #: no sign of trouble yet: one more with each answer, which doubles the number with each round
     searching: bool = True
     #: when it was last cut, on the clock of `now`
@@ -39,25 +44,33 @@ class Limit:
 
     @property
     def places(self) -> int:
-        """How many requests may be under way: at least one."""
+        """How many pages may be in hand: at least one."""
         return max(1, min(self.most, int(self.requests)))
 
 
-def answered(limit: Limit, took_s: float, under_way: int, now: float) -> Limit:
+def answered(limit: Limit, took_s: float, in_hand: int, now: float) -> Limit:
     """Return the limit after an answer.
 
-    took_s: from sending to the last byte. under_way: requests that were, this one included: what is not used does not
-    grow. now: seconds on any clock that only goes forward.
+    took_s: from sending to the last byte. in_hand: pages that are, this one included: what is not used does not grow.
+    now: seconds on any clock that only goes forward.
     """
     recent_s = took_s if limit.recent_s is None else limit.recent_s + RECENT * (took_s - limit.recent_s)
     usual_s = took_s if limit.usual_s is None else limit.usual_s + USUAL * (took_s - limit.usual_s)
     limit = replace(limit, recent_s=recent_s, usual_s=usual_s)
     if recent_s > max(SLOW * usual_s, SLOW_AT_LEAST_S):
         return _cut(limit, SLOWED, now)
-    if under_way < limit.places:
+    if in_hand < limit.places or recent_s < limit.stored_s:
         return limit
     more = 1.0 if limit.searching else 1.0 / limit.requests
     return replace(limit, requests=min(float(limit.most), limit.requests + more))
+
+
+def stored(limit: Limit, took_s: float) -> Limit:
+    """Return the limit after a page was stored.
+
+    took_s: from its answer to its commit.
+    """
+    return replace(limit, stored_s=limit.stored_s + RECENT * (took_s - limit.stored_s))
 
 
 def refused(limit: Limit, now: float) -> Limit:

@@ -89,28 +89,34 @@ class Shared(Protocol):
 
 
 class Gate(Protocol):
-    """Lets few or many requests of this process be under way, as the API's answers suggest."""
+    """Lets few or many pages be in this process's hands, as the API's answers suggest."""
 
-    def request(self, *, live: bool) -> AbstractContextManager[bool]:
+    def page(self, *, live: bool) -> AbstractContextManager[bool]:
         """Wait for a place, live work before the rest, and keep it for the block; gives whether there was one in time."""
         ...
 
     def answered(self, took_s: float) -> None:
         """Note how long an answer took."""
 
+    def stored(self, took_s: float) -> None:
+        """Note how long it took to store a page."""
+
     def refused(self) -> None:
         """Note that the API has asked for less."""
 
 
 class OpenGate:
-    """The gate of a process that sends one request at a time."""
+    """The gate of a process that has one page in hand at a time."""
 
-    def request(self, *, live: bool) -> AbstractContextManager[bool]:
+    def page(self, *, live: bool) -> AbstractContextManager[bool]:
         """Let everybody through."""
         del live
         return nullcontext(True)
 
     def answered(self, took_s: float) -> None:
+        """Learn nothing."""
+
+    def stored(self, took_s: float) -> None:
         """Learn nothing."""
 
     def refused(self) -> None:

@@ -85,7 +85,7 @@ def live(
     windows = _owed(start, end, [*coverage, *active], policy.overlap_s, step_s)
     planned = [(window, Purpose.LIVE) for window in windows]
     if state.swept_at is not None and api_now - state.swept_at >= SWEEP_EVERY:
-        changes |= {"swept_at": api_now, "page_cap": None, "gives_lists": False}
+        changes |= {"swept_at": api_now, "page_cap": None}
         span = Window(max(start, end - SWEEP_SPAN), end)
         planned += [(again, Purpose.SWEEP) for window in merge(coverage) if (again := _common(window, span))]
     return Planned(planned, changes)

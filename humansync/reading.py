@@ -6,9 +6,9 @@ reordered or woken late: the ledger row's epoch is checked in the transaction th
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
+from time import monotonic
 
 from humansync import answers, errors, pages, plan, records, retry
 from humansync.api import Page
@@ -67,17 +67,15 @@ def read(parts: Parts, window_id: int, epoch: int, told: WindowRow | None = None
 
 def _with_lease(parts: Parts, row: WindowRow, state: KindState, *, told: bool) -> Outcome:
     """Take the window's lease and a place in the rate budget, then fetch."""
-    with ExitStack() as turn:
-        live = plan.is_live(row.window, row.purpose, parts.api_now())
-        if not turn.enter_context(parts.gate.request(live=live)):
+    live = plan.is_live(row.window, row.purpose, parts.api_now())
+    with parts.gate.page(live=live) as came:
+        if not came:
             return Outcome("waits for its turn", (follow_up(parts, row, TURN_S),))
-        return _in_turn(parts, row, state, turn.close, live=live, told=told)
+        return _in_turn(parts, row, state, live=live, told=told)
 
 
-def _in_turn(
-    parts: Parts, row: WindowRow, state: KindState, answered: Callable[[], None], *, live: bool, told: bool
-) -> Outcome:
-    """Fetch a page in this thread's turn, which is over when the answer is there."""
+def _in_turn(parts: Parts, row: WindowRow, state: KindState, *, live: bool, told: bool) -> Outcome:
+    """Fetch a page in this thread's turn."""
     if row.id in parts.held:
         return Outcome("held by another")
     # Another token each step: a doubled message in this very process is held off as well.
@@ -99,7 +97,7 @@ def _in_turn(
             return Outcome("moved on")
         if admission.wait_s > 0:
             parts.clock.sleep(admission.wait_s)
-        outcome, cursor = _fetch(parts, row, state, answered)
+        outcome, cursor = _fetch(parts, row, state)
         return outcome
     finally:
         parts.held.discard(row.id)
@@ -115,15 +113,13 @@ def _still_so(parts: Parts, row: WindowRow) -> bool:
     return found is not None and (found[0].epoch, found[0].state) == (row.epoch, row.state)
 
 
-def _fetch(
-    parts: Parts, row: WindowRow, state: KindState, answered: Callable[[], None]
-) -> tuple[Outcome, datetime | None]:
+def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, datetime | None]:
     """Fetch one page, decide, commit. Returns the outcome and how far the cursor may move."""
     ask = pages.request(row, state)
     density = parts.density(row.kind)
     try:
         page = _asked(parts, row, state, ask)
-        answered()
+        began = monotonic()
         row = replace(row, walk=replace(row.walk, hollow=0)) if row.walk.hollow else row
         batch = _batch(parts, KINDS[row.kind], page)
         api_time = page.api_time or parts.api_now()
@@ -136,6 +132,7 @@ def _fetch(
             return pages.settle(row, state, seen, settle_s=parts.policy.settle_s)
 
         outcome = _stored(parts, row, page, batch, settle)
+        parts.gate.stored(monotonic() - began)
     except errors.ApiError as error:
         return _failed(parts, row, state, ask, error), None
     except errors.StoreRefused as error:

@@ -48,7 +48,7 @@ def backoff_s(attempts: int, random: float) -> float:
 
     random: uniform in [0, 1).
     """
-    return float(random * min(CAP_S, BASE_S * 2.0**attempts))
+    return float(random * min(CAP_S, BASE_S * 2.0 ** min(attempts, ATTEMPTS)))  # a parked window counts on
 
 
 def means_nothing(in_a_row: int, *, gives_lists: bool) -> bool:

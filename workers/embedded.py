@@ -162,6 +162,7 @@ class Embedded:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
+            terminated.mind()
             self.children.tend()
             time.sleep(0.02)
         log = self.logs / "simulator.log"
@@ -183,10 +184,14 @@ class Embedded:
 
     def stop(self) -> None:
         """Stop everything of ours. Safe to call twice."""
+        grace_s = GRACE_S
         try:
             # Workers that share their Redis may have something of others in hand.
-            idle = self._finished and self.redis is not None and self.redis.alone()
-            self.children.stop(0.0 if idle else GRACE_S)
+            if self._finished and self.redis is not None and self.redis.alone():
+                grace_s = 0.0
         finally:
-            if self.redis is not None:
-                self.redis.leave()
+            try:
+                self.children.stop(grace_s)
+            finally:
+                if self.redis is not None:
+                    self.redis.leave()

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from humansync.errors import HumansyncError
+from workers import terminated
 from workers.processes import last_line
 from workers.redis_guard import try_lock
 
@@ -125,6 +126,7 @@ class EmbeddedRedis:
         """Return when the server answers. Raises RedisMissing when it does not in time."""
         deadline = time.monotonic() + START_WITHIN_S
         while not self.alive():
+            terminated.mind()
             ended = self._guard.poll() if self._guard is not None else None
             if ended == 0:  # it found the guard of a server that was just dying
                 self._start()

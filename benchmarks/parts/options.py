@@ -16,6 +16,8 @@ class Options:
     contenders: tuple[str, ...] = ()
     #: divides every size: a look at whether it all works
     shrink: int = 1
+    #: threads of each process, for contenders that choose for themselves too
+    threads: int | None = None
 
     def sizes(self, *usual: int) -> tuple[int, ...]:
         """Return how many records to use."""
@@ -24,6 +26,10 @@ class Options:
     def who(self, *usual: str) -> Sequence[str]:
         """Return whom to measure."""
         return self.contenders or usual
+
+    def given(self) -> dict[str, int | bool]:
+        """Return what every job is told of threads."""
+        return {} if self.threads is None else {"threads": self.threads, "pinned": True}
 
     def times(self, usual: int) -> int:
         """Return how often to measure."""

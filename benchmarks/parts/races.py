@@ -17,7 +17,7 @@ def throughput(stand: Stand, options: Options) -> Iterator[Scene]:
         facts = {"records": records, "latency_ms": 0, "kinds": 1, "database": "PostgreSQL"}
         with Simulator(records, DAYS) as simulator:
             scene = Scene(f"throughput-{records}", f"{records:,} records, no latency", facts)
-            yield race(stand, simulator, options.who(*EVERYBODY), scene, repeat=options.times(3))
+            yield race(stand, simulator, options.who(*EVERYBODY), scene, repeat=options.times(3), **options.given())
 
 
 def latency(stand: Stand, options: Options) -> Iterator[Scene]:
@@ -27,7 +27,14 @@ def latency(stand: Stand, options: Options) -> Iterator[Scene]:
         with Simulator(records, DAYS, switches=("--latency-ms", "150")) as simulator:
             scene = Scene("latency", f"{records:,} records, 150 ms latency, 16 threads", facts)
             names = options.who("humansync", "humansync-unset", "bare", "dlt", "dlt-arrow", "celery")
-            yield race(stand, simulator, names, scene, repeat=options.times(3), threads=8, pinned=True)
+            yield race(
+                stand,
+                simulator,
+                names,
+                scene,
+                repeat=options.times(3),
+                **{"threads": 8, "pinned": True, **options.given()},
+            )
 
 
 def kinds(stand: Stand, options: Options) -> Iterator[Scene]:
@@ -37,7 +44,7 @@ def kinds(stand: Stand, options: Options) -> Iterator[Scene]:
         with Simulator(records, DAYS, kinds=tuple(KINDS)) as simulator:
             scene = Scene("kinds", f"16 kinds x {records:,} records, no latency", facts)
             names = options.who("humansync", "bare", "dlt", "dlt-arrow", "celery")
-            yield race(stand, simulator, names, scene, repeat=options.times(3))
+            yield race(stand, simulator, names, scene, repeat=options.times(3), **options.given())
 
 
 def sqlite(stand: Stand, options: Options) -> Iterator[Scene]:
@@ -47,4 +54,4 @@ def sqlite(stand: Stand, options: Options) -> Iterator[Scene]:
         with Simulator(records, DAYS) as simulator:
             scene = Scene("sqlite", f"{records:,} records into SQLite, no latency", facts)
             names = options.who("humansync", "bare-sqlite")
-            yield race(stand, simulator, names, scene, repeat=options.times(3), place=stand.file)
+            yield race(stand, simulator, names, scene, repeat=options.times(3), place=stand.file, **options.given())

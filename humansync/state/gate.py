@@ -1,4 +1,4 @@
-"""Where the threads of one process wait for their turn to ask the API: no more at once than `parallel.Limit` says."""
+"""Where the threads of one process wait for their turn: no more pages are in hand than `parallel.Limit` says."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ WAITS_S = 60.0
 
 
 class Gate:
-    """Lets so many requests through at once as the API's answers suggest. Threads share it."""
+    """Lets so many pages be in hand as the API's answers suggest. Threads share it."""
 
     def __init__(self, threads: int, clock: Callable[[], float] = monotonic) -> None:
         """Begin with few.
@@ -20,10 +20,11 @@ class Gate:
         threads: how many may come at most.
         """
         self._limit = parallel.Limit(threads)
-        self._under_way = 0
+        self._in_hand = 0
         self._live_waiting = 0
         self._clock = clock
-        self._moved = threading.Condition()
+        self._lock = threading.Lock()
+        self._live, self._history = threading.Condition(self._lock), threading.Condition(self._lock)
 
     @property
     def limit(self) -> parallel.Limit:
@@ -31,37 +32,52 @@ class Gate:
         return self._limit
 
     @contextmanager
-    def request(self, *, live: bool = False) -> Iterator[bool]:
-        """Wait for a place, live work before the rest, and keep it for the block: one request, until its answer is there.
+    def page(self, *, live: bool = False) -> Iterator[bool]:
+        """Wait for a place, live work before the rest, and keep it for the block: one page, from request to commit.
 
         Gives whether there was one in time.
         """
-        with self._moved:
-            self._live_waiting += live
-            try:
-                came = self._moved.wait_for(lambda: self._free(live=live), WAITS_S)
-            finally:
-                self._live_waiting -= live
-                if live:  # what else waits had to let it go first
-                    self._moved.notify_all()
-            self._under_way += came
+        with self._lock:
+            came = self._come(live=live)
         try:
             yield came
         finally:
-            with self._moved:
-                self._under_way -= came
-                self._moved.notify_all()
+            with self._lock:
+                self._in_hand -= came
+                self._wake()
+
+    def _come(self, *, live: bool) -> bool:
+        self._live_waiting += live
+        try:
+            came = (self._live if live else self._history).wait_for(lambda: self._free(live=live), WAITS_S)
+            self._in_hand += came
+            return came
+        finally:
+            self._live_waiting -= live
+            if live:  # what else waits had to let it go first
+                self._wake()
+
+    def _wake(self) -> None:
+        """Wake who has a place to go to, and nobody else: each that wakes in vain takes time from those at work."""
+        free = self._limit.places - self._in_hand
+        if free > 0:
+            (self._live if self._live_waiting else self._history).notify(free)
 
     def answered(self, took_s: float) -> None:
-        """Note how long the answer took to the request that is being made."""
-        with self._moved:
-            self._limit = parallel.answered(self._limit, took_s, self._under_way, self._clock())
-            self._moved.notify_all()
+        """Note how long the answer took to the request for a page in hand."""
+        with self._lock:
+            self._limit = parallel.answered(self._limit, took_s, self._in_hand, self._clock())
+            self._wake()
+
+    def stored(self, took_s: float) -> None:
+        """Note how long it took to store a page in hand."""
+        with self._lock:
+            self._limit = parallel.stored(self._limit, took_s)
 
     def _free(self, *, live: bool) -> bool:
-        return self._under_way < self._limit.places and (live or not self._live_waiting)
+        return self._in_hand < self._limit.places and (live or not self._live_waiting)
 
     def refused(self) -> None:
         """Note that the API has asked for less."""
-        with self._moved:
+        with self._lock:
             self._limit = parallel.refused(self._limit, self._clock())

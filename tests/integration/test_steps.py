@@ -1,16 +1,20 @@
 """One step after the other: what the shell around the decisions does with answers, refusals, doubles and losses."""
 
+import time
+from collections import deque
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from humansync import plan, reading, sync
 from humansync.errors import StateUnavailable, Unavailable
+from humansync.kinds import KINDS
 from humansync.ledger import State, Walk
-from humansync.parallel import FIRST
+from humansync.parallel import FIRST, STORED_S
 from humansync.parts import Parts
-from humansync.retry import ATTEMPTS
+from humansync.retry import ATTEMPTS, REFUSALS
 from humansync.simulator.faults import Fault
 from humansync.simulator.world import World
 from humansync.state.gate import Gate
@@ -106,6 +110,21 @@ def test_windows_that_were_cut_to_fit_a_page_say_so_in_the_ledger_and_in_their_m
     assert arguments.untouched(step.window_id, step.epoch, KIND, bounds, **publish.tell(step.untouched)) == found[0]
 
 
+def test_an_api_that_gives_empty_lists_is_known_for_it_for_good(place: Place) -> None:
+    place.sync()
+    place.clock.sleep(300)
+    place.sync()
+    place.clock.sleep(25 * HOUR.total_seconds())  # the daily second look is due, with what is new
+    place.world.load([KIND], 5, 0.5, until=place.clock.now() - HOUR)
+    steps = deque(sync.plan_kind(place.parts, KIND, forced=True).follow_ups)
+    place.world.fail_next(Fault.EMPTY_OBJECT, REFUSALS * len(steps), kind=KIND)
+    while steps:
+        step = steps.popleft()
+        place.clock.sleep(step.delay_s)
+        steps += reading.read(place.parts, step.window_id, step.epoch).follow_ups
+    assert place.store.versions(KINDS[KIND]).keys() == place.world.truth(KIND).keys()
+
+
 def test_an_api_that_gives_empty_lists_means_nothing_else_by_a_hollow_answer(place: Place) -> None:
     place.sync()
     place.clock.sleep(300)
@@ -177,7 +196,22 @@ def test_a_throttled_process_has_fewer_requests_under_way(place: Place) -> None:
     assert gate.limit.requests == FIRST / 2
 
 
-def test_an_answer_that_never_comes_is_a_slow_one(place: Place) -> None:
+def test_a_page_is_in_hand_until_it_is_stored(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.parts.gate = gate = Gate(1)
+    step, commit = planned(place), place.store.commit
+
+    def slow(*args: Any) -> Any:
+        assert not gate._free(live=True)
+        time.sleep(3 * STORED_S)
+        return commit(*args)
+
+    monkeypatch.setattr(place.store, "commit", slow)
+    assert take(place, step).finished
+    assert gate._free(live=True)
+    assert gate.limit.stored_s > STORED_S
+
+
+def test_an_answer_that_never_comes_counts_as_a_refusal(place: Place) -> None:
     place.parts.gate = gate = Gate(16)
     outcome = heard(place, Fault.E500, 1)
 

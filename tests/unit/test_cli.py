@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from config.settings import load
 from humansync.errors import ConfigError, StoreUnavailable
 from workers import arguments, cli, terminated
+from workers.embedded import Embedded
+from workers.processes import Child
 from workers.terminated import Terminated
 
 SLOW = ("celery", "kombu", "sqlalchemy", "redis", "rich", "pydantic", "requests", "alembic")
@@ -149,6 +152,35 @@ class Deaf:
 
     def __del__(self) -> None:
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def deployment() -> Embedded:
+    return Embedded(load(), Child("workers", [], {}, Path("workers.log")), lasting=False, say=print)
+
+
+def test_a_deployment_minds_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminated, "_raised", Terminated(signal.SIGTERM))
+    with pytest.raises(Terminated):
+        deployment().tend()
+
+
+def test_whatever_comes_in_between_children_are_stopped_before_their_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[str] = []
+
+    class Redis:
+        def alone(self) -> bool:
+            raise KeyboardInterrupt
+
+        def leave(self) -> None:
+            stopped.append("redis")
+
+    embedded = deployment()
+    embedded.redis = Redis()  # type: ignore[assignment]  # stands in
+    monkeypatch.setattr(embedded.children, "stop", lambda _grace_s: stopped.append("children"))
+    embedded.finished()
+    with pytest.raises(KeyboardInterrupt):
+        embedded.stop()
+    assert stopped == ["children", "redis"]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -1,11 +1,11 @@
-"""How many requests are under way at once: more while answers are fast, fewer at any sign of trouble."""
+"""How many pages are in hand at once: more while they wait for a fast API, fewer at any sign of trouble."""
 
 from dataclasses import replace
 
 import pytest
 
 from humansync import parallel
-from humansync.parallel import FIRST, REFUSED, SLOWED, Limit, answered, refused
+from humansync.parallel import FIRST, REFUSED, SLOWED, Limit, answered, refused, stored
 
 
 def after(limit: Limit, answers: int, took_s: float, *, now: float = 0.0) -> Limit:
@@ -25,6 +25,18 @@ def test_the_number_doubles_with_each_round_until_there_are_no_more_threads() ->
 def test_what_is_not_used_does_not_grow() -> None:
     limit = Limit(16)
     assert answered(limit, 0.15, limit.places - 1, 0.0).places == FIRST
+
+
+def test_an_api_that_answers_sooner_than_a_page_is_stored_needs_no_more() -> None:
+    assert after(Limit(16), 40, 0.01).places == FIRST
+    busy = Limit(16)
+    for _ in range(40):
+        busy = stored(busy, 0.3)
+    assert after(busy, 40, 0.15).places == FIRST
+    quick = Limit(16)
+    for _ in range(40):
+        quick = stored(quick, 0.01)
+    assert after(quick, 40, 0.02).places == 16
 
 
 @pytest.mark.parametrize("times", [1, 5])
@@ -55,7 +67,7 @@ def test_an_api_that_has_always_been_slow_is_not_slow() -> None:
 
 
 def test_the_noise_of_a_fast_api_is_no_trouble() -> None:
-    usual = after(Limit(16), 200, 0.003)
+    usual = after(replace(Limit(16), stored_s=0.001), 200, 0.003)
     assert after(usual, 50, 0.02, now=10.0).places == 16
 
 

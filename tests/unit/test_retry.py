@@ -60,6 +60,7 @@ def test_the_api_says_how_long_a_throttled_kind_waits() -> None:
         (3, 1.0, 4.0),  # 0.5 * 2^3
         (3, 0.25, 1.0),  # a quarter of it
         (20, 1.0, 30.0),  # the cap
+        (5000, 1.0, 30.0),  # parked for weeks
         (3, 0.0, 0.0),  # full jitter reaches down to nothing
     ],
 )

@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 
-from humansync.errors import StaleEpoch
+import pytest
+
+from humansync.errors import StaleEpoch, StoreUnavailable
 from humansync.ledger import Purpose, State, Walk, WindowRow
 from humansync.pages import Step
 from humansync.plan import Planned
-from humansync.store import Store
+from humansync.store import Store, make_engine, migrate
+from humansync.store import store as store_module
 from humansync.windows import Window
 from tests.factories import START, record, window
 from tests.integration.store.ledgers import KIND, LIVE, commit, done, look, owe, rows
@@ -35,6 +38,20 @@ def together(count: int, work: Callable[[int], None]) -> None:
 
 def always(step: Step, _changed: int) -> Step:
     return step
+
+
+def test_a_writer_does_not_wait_for_ever_for_others_of_its_process(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(sqlite_url)
+    migrate(engine)
+    store = Store(engine)
+    assert store._turn is not None
+    monkeypatch.setattr(store_module, "LOCK_WAIT_S", 0.05)
+    with store._turn, pytest.raises(StoreUnavailable, match="busy"):
+        store.set_meta("key", "value")
+    store.set_meta("key", "value")
+    store.close()
 
 
 # The mechanism: `records._order`, without which PostgreSQL reports deadlocks here.

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,10 @@ def test_who_comes_when_all_places_are_taken_waits_until_one_is_free() -> None:
 
     def another() -> None:
         inside.set()
-        with gate.request():
+        with gate.page():
             through.set()
 
-    with gate.request():
+    with gate.page():
         thread = threading.Thread(target=another)
         thread.start()
         assert inside.wait(10)
@@ -28,25 +29,51 @@ def test_who_comes_when_all_places_are_taken_waits_until_one_is_free() -> None:
     thread.join()
 
 
+def waiting(gate: Any) -> int:
+    return len(gate._live._waiters) + len(gate._history._waiters)
+
+
 def test_live_work_goes_first() -> None:
     gate = Gate(1)
     came: list[str] = []
 
     def another(name: str, *, live: bool) -> None:
-        with gate.request(live=live):
+        with gate.page(live=live):
             came.append(name)
 
-    with gate.request():
+    with gate.page():
         threads = [threading.Thread(target=another, args=("history",), kwargs={"live": False}) for _ in range(8)]
         threads.append(threading.Thread(target=another, args=("live",), kwargs={"live": True}))
         for thread in threads:
             thread.start()
         deadline = time.monotonic() + 10
-        while len(gate._moved._waiters) < len(threads) and time.monotonic() < deadline:  # type: ignore[attr-defined]
+        while waiting(gate) < len(threads) and time.monotonic() < deadline:
             time.sleep(0.001)
     for thread in threads:
         thread.join()
     assert came == ["live", *["history"] * 8]
+
+
+def test_nothing_slips_in_before_live_work_that_waits() -> None:
+    gate = Gate(1)
+    came: list[bool] = []
+
+    def another() -> None:
+        with gate.page(live=True) as let:
+            came.append(let)
+
+    with gate.page():
+        thread = threading.Thread(target=another)
+        thread.start()
+        while not waiting(gate):
+            time.sleep(0.001)
+        with gate._lock:  # a place becomes free, and who waits for it has not taken it yet
+            gate._in_hand -= 1
+            assert gate._free(live=True)
+            assert not gate._free(live=False)
+            gate._in_hand += 1
+    thread.join()
+    assert came == [True]
 
 
 def test_who_waits_too_long_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,24 +82,43 @@ def test_who_waits_too_long_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> Non
     came: list[bool] = []
 
     def another() -> None:
-        with gate.request() as second:
+        with gate.page() as second:
             came.append(second)
 
-    with gate.request() as first:
+    with gate.page() as first:
         assert first
         thread = threading.Thread(target=another, daemon=True)
         thread.start()
         thread.join(10)
         assert came == [False]
-    with gate.request() as third:
+    with gate.page() as third:
         assert third
+
+
+def test_all_who_can_come_are_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "WAITS_S", 5.0)
+    gate = Gate(64)
+    came: list[bool] = []
+
+    def another(number: int) -> None:
+        for turn in range(50):
+            with gate.page(live=(number + turn) % 5 == 0) as let:
+                came.append(let)
+                gate.answered(0.1)
+
+    threads = [threading.Thread(target=another, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert came == [True] * 800
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
     gate = Gate(1)
-    with pytest.raises(ValueError, match="lost"), gate.request():
+    with pytest.raises(ValueError, match="lost"), gate.page():
         raise ValueError("lost")
-    with gate.request():
+    with gate.page():
         assert gate.limit.places == 1
 
 
@@ -80,7 +126,7 @@ def test_fast_answers_open_it_and_a_refusal_closes_it_by_half() -> None:
     gate = Gate(16, clock=lambda: 0.0)
     with ExitStack() as requests:
         for _ in range(4):
-            requests.enter_context(gate.request())
+            requests.enter_context(gate.page())
         for _ in range(4):
             gate.answered(0.1)
         # each answer made one more place, but only the first found all places taken
