@@ -57,7 +57,7 @@ class Walk:
     shown: int = 0
     #: empty objects or nulls in a row, in place of the next page
     hollow: int = 0
-    #: the window was cut, by the API's own count, by experience or by its first page: it is asked for before it is cut again
+    #: it comes from a window that was cut whole, not from behind a pilot: it is asked for before it is cut again
     sized: bool = False
 
 

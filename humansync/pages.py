@@ -155,7 +155,7 @@ def request(row: WindowRow, state: KindState) -> Ask:
 def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | None:
     """Cut an untouched window that is known to hold more than a page, without asking first.
 
-    density: rows per second of the kind's history, None where nothing is known. A window that was itself cut is asked
+    density: rows per second of the kind's history, None where nothing is known. A window that was cut whole is asked
     for first: in a rush experience grows by the minute, and would cut a quiet history into ever smaller empty windows.
     """
     if KINDS[row.kind].read is Read.WHOLE or row.walk != Walk() or not density:

@@ -1,9 +1,9 @@
 """How many pages should one process have in hand, from the request to the commit, and why? Pure.
 
-More at once are faster while they mostly wait for the API, and until that has enough to do; from then on each only
-takes longer. So the number grows while pages wait longer for the API than for us, and answers come as fast as they
-usually do. It shrinks when the API refuses (429, 503) or its answers get slow. What all hosts may send together is
-another matter: `humansync/state/shared.py`.
+More at once are faster until the API, or who stores the pages, has enough to do; from then on each only takes longer.
+So the number grows while answers come as fast as they usually do, and pages are stored about as fast as they can be, or
+wait longer for the API than for that. It shrinks when the API refuses (429, 503) or its answers get slow. What all hosts
+may send together is another matter: `humansync/state/shared.py`.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 FIRST = 4.0
 #: Storing a page takes about so long, seconds, as far as anybody knows before the first.
 STORED_S = 0.05
+#: Who stores is busy when it takes this many times as long as it can; a database that is far away is not.
+BUSY = 2.0
 #: What is left of the number after a refusal, and after answers have become slow.
 REFUSED, SLOWED = 0.5, 0.8
 #: Answers are slow when they take this many times as long as usual ...
@@ -35,8 +37,9 @@ class Limit:
     #: seconds that answers have taken lately, and in the long run; None before the first
     recent_s: float | None = None
     usual_s: float | None = None
-    #: seconds that storing a page has taken lately
+    #: seconds that storing a page has taken lately, and at the least
     stored_s: float = STORED_S
+    quickest_s: float = 0.0
     #: no sign of trouble yet: one more with each answer, which doubles the number with each round
     searching: bool = True
     #: when it was last cut, on the clock of `now`
@@ -46,6 +49,12 @@ class Limit:
     def places(self) -> int:
         """How many pages may be in hand: at least one."""
         return max(1, min(self.most, int(self.requests)))
+
+    @property
+    def busy(self) -> bool:
+        """Whether more pages in hand than at first would only wait for each other to be stored."""
+        waits_for_us = self.recent_s is not None and self.recent_s < self.stored_s
+        return self.requests >= FIRST and waits_for_us and self.stored_s > BUSY * self.quickest_s
 
 
 def answered(limit: Limit, took_s: float, in_hand: int, now: float) -> Limit:
@@ -59,7 +68,7 @@ def answered(limit: Limit, took_s: float, in_hand: int, now: float) -> Limit:
     limit = replace(limit, recent_s=recent_s, usual_s=usual_s)
     if recent_s > max(SLOW * usual_s, SLOW_AT_LEAST_S):
         return _cut(limit, SLOWED, now)
-    if in_hand < limit.places or recent_s < limit.stored_s:
+    if in_hand < limit.places or limit.busy:
         return limit
     more = 1.0 if limit.searching else 1.0 / limit.requests
     return replace(limit, requests=min(float(limit.most), limit.requests + more))
@@ -70,7 +79,8 @@ def stored(limit: Limit, took_s: float) -> Limit:
 
     took_s: from its answer to its commit.
     """
-    return replace(limit, stored_s=limit.stored_s + RECENT * (took_s - limit.stored_s))
+    quickest_s = min(took_s, limit.quickest_s or took_s)
+    return replace(limit, stored_s=limit.stored_s + RECENT * (took_s - limit.stored_s), quickest_s=quickest_s)
 
 
 def refused(limit: Limit, now: float) -> Limit:

@@ -1008,7 +1008,7 @@ _TOGETHER = (
     ),
     Mutant(
         name="429 closes the gate by half",
-        guards="A process that is refused has fewer requests under way.",
+        guards="A process that is refused has fewer pages in hand.",
         promise="P7",
         file="humansync/reading.py",
         text="    parts.gate.refused()\n    try:",
@@ -1017,7 +1017,7 @@ _TOGETHER = (
     ),
     Mutant(
         name="threads wait at the gate",
-        guards="A process has no more requests under way than the API answers well.",
+        guards="A process has no more pages in hand than the API answers well.",
         promise="P7",
         file="humansync/state/gate.py",
         text="(self._live if live else self._history).wait_for(lambda: self._free(live=live), WAITS_S)",
@@ -1035,7 +1035,7 @@ _TOGETHER = (
     ),
     Mutant(
         name="an answer that never comes counts as a refusal",
-        guards="A process has fewer requests under way at an API that does not answer any more.",
+        guards="A process has fewer pages in hand at an API that does not answer any more.",
         promise="P7",
         file="humansync/reading.py",
         text="if error.timed_out:",
@@ -1050,6 +1050,24 @@ _TOGETHER = (
         text=" and (live or not self._live_waiting)",
         instead="",
         tests=_in("tests/unit/state/test_gate.py", "nothing_slips_in_before_live_work_that_waits"),
+    ),
+    Mutant(
+        name="who can come is woken",
+        guards="Places that become free at once are taken at once: nobody sleeps on beside a free one.",
+        promise="P7",
+        file="humansync/state/gate.py",
+        text=".notify(free)",
+        instead=".notify(1)",
+        tests=_in("tests/unit/state/test_gate.py", "all_who_can_come_are_woken_at_once"),
+    ),
+    Mutant(
+        name="pages that wait for each other",
+        guards="A process takes no more pages in hand than can be stored, and takes as many again after it was refused.",
+        promise="P7",
+        file="humansync/parallel.py",
+        text="self.requests >= FIRST and waits_for_us",
+        instead="waits_for_us",
+        tests=_in("tests/unit/test_parallel.py", "after_refusals_it_comes_back_to_where_it_began"),
     ),
     Mutant(
         name="live work is woken first",

@@ -27,16 +27,36 @@ def test_what_is_not_used_does_not_grow() -> None:
     assert answered(limit, 0.15, limit.places - 1, 0.0).places == FIRST
 
 
-def test_an_api_that_answers_sooner_than_a_page_is_stored_needs_no_more() -> None:
+def when_stored(limit: Limit, *took_s: float) -> Limit:
+    """Return the limit after pages were stored, forty times each of these."""
+    for each in took_s:
+        for _ in range(40):
+            limit = stored(limit, each)
+    return limit
+
+
+def test_before_a_page_was_stored_a_fast_api_needs_no_more() -> None:
     assert after(Limit(16), 40, 0.01).places == FIRST
-    busy = Limit(16)
-    for _ in range(40):
-        busy = stored(busy, 0.3)
-    assert after(busy, 40, 0.15).places == FIRST
-    quick = Limit(16)
-    for _ in range(40):
-        quick = stored(quick, 0.01)
-    assert after(quick, 40, 0.02).places == 16
+
+
+def test_where_pages_wait_for_each_other_to_be_stored_there_are_no_more() -> None:
+    assert after(when_stored(Limit(16), 0.1, 0.3), 40, 0.15).places == FIRST
+
+
+def test_where_pages_wait_longer_for_the_api_there_are_more() -> None:
+    assert after(when_stored(Limit(16), 0.01, 0.03), 40, 0.05).places == 16
+
+
+def test_a_database_far_away_is_not_busy() -> None:
+    assert after(when_stored(Limit(16), 0.25, 0.3), 40, 0.15).places == 16
+
+
+def test_after_refusals_it_comes_back_to_where_it_began() -> None:
+    limit = when_stored(Limit(16), 0.1, 0.3)
+    for second in range(3):
+        limit = refused(limit, 10.0 + 2 * second)
+    assert limit.places == 1
+    assert after(limit, 100, 0.15, now=60.0).places == FIRST
 
 
 @pytest.mark.parametrize("times", [1, 5])

@@ -95,23 +95,52 @@ def test_who_waits_too_long_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> Non
         assert third
 
 
-def test_all_who_can_come_are_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_module, "WAITS_S", 5.0)
-    gate = Gate(64)
-    came: list[bool] = []
+@pytest.mark.parametrize("kinds_of_work", [[False] * 3, [True, False, False]])
+def test_all_who_can_come_are_woken_at_once(kinds_of_work: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "WAITS_S", 20.0)
+    gate = Gate(4)
+    all_inside = threading.Barrier(len(kinds_of_work) + 1)
 
-    def another(number: int) -> None:
-        for turn in range(50):
-            with gate.page(live=(number + turn) % 5 == 0) as let:
-                came.append(let)
-                gate.answered(0.1)
+    def another(*, live: bool) -> None:
+        with gate.page(live=live):
+            all_inside.wait(10)  # nobody leaves, and wakes the next, before all are there
 
-    threads = [threading.Thread(target=another, args=(number,)) for number in range(16)]
-    for thread in threads:
+    with ExitStack() as places:
+        for _ in range(4):
+            places.enter_context(gate.page())
+        threads = [threading.Thread(target=another, kwargs={"live": live}) for live in kinds_of_work]
+        for thread in threads:
+            thread.start()
+        while waiting(gate) < len(threads):
+            time.sleep(0.001)
+        with gate._lock:  # all leave in the same moment
+            gate._in_hand -= 4
+            gate._wake()
+        all_inside.wait(10)
+        for thread in threads:
+            thread.join()
+        gate._in_hand += 4
+
+
+def test_an_answer_that_makes_a_place_wakes_who_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "WAITS_S", 20.0)
+    gate = Gate(16)
+    came = threading.Event()
+
+    def another() -> None:
+        with gate.page():
+            came.set()
+
+    with ExitStack() as places:
+        for _ in range(4):
+            places.enter_context(gate.page())
+        thread = threading.Thread(target=another)
         thread.start()
-    for thread in threads:
-        thread.join()
-    assert came == [True] * 800
+        while not waiting(gate):
+            time.sleep(0.001)
+        gate.answered(0.1)
+        assert came.wait(10)
+    thread.join()
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
