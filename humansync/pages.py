@@ -396,10 +396,14 @@ def _end_of_walk(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> 
 
 
 def _again(walk: Walk, quiet: int) -> Walk:
-    """Return a walk that begins anew: together the passes are one read, dated by its beginning."""
+    """Return a walk that begins anew: together the passes are one read, dated by its beginning.
+
+    What was too large once may have been a slip: with pages of two records, passes would take hours.
+    """
+    limit = walk.limit * 2 if walk.limit and walk.limit * 2 < LIMIT else None
     return Walk(
         lower=walk.lower,
-        limit=walk.limit,
+        limit=limit,
         number=walk.number + 1,
         unstable=walk.unstable,
         quiet=quiet,

@@ -2,8 +2,9 @@
 
 More at once are faster until the API, or who stores the pages, has enough to do; from then on each only takes longer.
 So the number grows while answers come as fast as they usually do, and pages are stored about as fast as they can be, or
-wait longer for the API than for that. It shrinks when the API refuses (429, 503) or its answers get slow. What all hosts
-may send together is another matter: `humansync/state/shared.py`.
+wait longer for the API than for that. It shrinks when the API refuses (429, 503) or its answers get slow, and where pages
+wait for each other to be stored, back to where it began. What all hosts may send together is another matter:
+`humansync/state/shared.py`.
 """
 
 from dataclasses import dataclass, replace
@@ -68,7 +69,9 @@ def answered(limit: Limit, took_s: float, in_hand: int, now: float) -> Limit:
     limit = replace(limit, recent_s=recent_s, usual_s=usual_s)
     if recent_s > max(SLOW * usual_s, SLOW_AT_LEAST_S):
         return _cut(limit, SLOWED, now)
-    if in_hand < limit.places or limit.busy:
+    if limit.busy:
+        return replace(limit, requests=max(FIRST, limit.requests - 1.0 / limit.requests), searching=False)
+    if in_hand < limit.places:
         return limit
     more = 1.0 if limit.searching else 1.0 / limit.requests
     return replace(limit, requests=min(float(limit.most), limit.requests + more))

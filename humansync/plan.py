@@ -92,15 +92,18 @@ def live(
 
 
 def _owed(start: datetime, end: datetime, busy: Sequence[Window], overlap_s: float, step_s: float) -> list[Window]:
-    """Return the gaps of `[start, end)`, newest first; the one that ends now reaches back by the overlap."""
+    """Return the gaps of `[start, end)`, newest first, each reaching back by the overlap.
+
+    Not only the one that ends now: a window that was cut short, for it ended too near the API's present, leaves a gap
+    behind what was read at that time, and what came late there is found from here or not at all.
+    """
     frontier = max([window.before for window in busy if window.before > start], default=start)
     missing = gaps(Window(start, end), busy)
-    if frontier > start and missing and missing[-1].since == frontier:
-        new = missing.pop()
-        if new.seconds >= step_s:
-            since = max(start, floor_second(new.since - timedelta(seconds=overlap_s)))
-            missing.append(Window(since, end))
-    return [part for gap in reversed(missing) for part in reversed(split_by_width(gap, WINDOW_MAX.total_seconds()))]
+    if frontier > start and missing and missing[-1].since == frontier and missing[-1].seconds < step_s:
+        missing.pop()
+    overlap = timedelta(seconds=overlap_s)
+    owed = [Window(max(start, floor_second(gap.since - overlap)), gap.before) for gap in missing]
+    return [part for gap in reversed(owed) for part in reversed(split_by_width(gap, WINDOW_MAX.total_seconds()))]
 
 
 def _whole(

@@ -11,7 +11,7 @@ from tests.simulation.exercised import Met
 from tests.simulation.simulation import simulate
 
 #: Runs that were broken once.
-KEPT = (599, 1972, 2067, 3759, 5122)
+KEPT = (599, 1972, 2067, 3759, 5122, 6370, 6896)
 #: The first seeds; `make simulate N=10000` goes on from there.
 SEEDS, A_TEST = 300, 10
 

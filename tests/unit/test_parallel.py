@@ -43,6 +43,13 @@ def test_where_pages_wait_for_each_other_to_be_stored_there_are_no_more() -> Non
     assert after(when_stored(Limit(16), 0.1, 0.3), 40, 0.15).places == FIRST
 
 
+def test_it_goes_back_by_one_a_round_when_pages_begin_to_wait_for_each_other() -> None:
+    limit = when_stored(after(Limit(16), 40, 0.15), 0.1, 0.3)
+    assert limit.places == 16
+    assert after(limit, 16, 0.15).places in (14, 15)
+    assert after(limit, 400, 0.15).places == FIRST
+
+
 def test_where_pages_wait_longer_for_the_api_there_are_more() -> None:
     assert after(when_stored(Limit(16), 0.01, 0.03), 40, 0.05).places == 16
 

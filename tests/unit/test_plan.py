@@ -48,10 +48,16 @@ def test_less_new_time_than_a_step_is_left_to_the_next_pass() -> None:
     assert len(live(STATE, coverage, [], step_s=1)) == 1
 
 
-def test_a_gap_in_the_past_is_owed_without_overlap() -> None:
-    hole = Window(START + timedelta(days=1), START + timedelta(days=2))
+def test_a_gap_behind_a_window_that_was_cut_short_reaches_back_as_well() -> None:
+    """What came late before the gap is seen from here, or not at all."""
+    hole = Window(HORIZON - timedelta(seconds=400), HORIZON - timedelta(seconds=300))
     coverage = [Window(START, hole.since), Window(hole.before, HORIZON)]
-    assert live(STATE, coverage, []) == [hole]
+    assert live(STATE, coverage, []) == [Window(hole.since - timedelta(seconds=900), hole.before)]
+
+
+def test_nothing_is_owed_before_the_beginning() -> None:
+    hole = Window(START, START + timedelta(days=1))
+    assert live(STATE, [Window(hole.before, HORIZON)], []) == [hole]
 
 
 def test_new_data_are_owed_while_history_is_still_under_way() -> None:
