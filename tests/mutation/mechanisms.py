@@ -482,8 +482,8 @@ _PLANNER = (
         guards="What came late behind a window that was cut short is found by the rest of it, not only by the last one.",
         promise="P1",
         file="humansync/plan.py",
-        text="floor_second(gap.since - overlap)",
-        instead="floor_second(gap.since - overlap) if gap is missing[-1] and gap.since == frontier else gap.since",
+        text="(max(start, floor_second(gap.since - overlap)), gap.before) for gap in missing]",
+        instead="(max(start, gap.since - overlap if gap.since == frontier else gap.since), gap.before) for gap in missing]",
         tests=_in(_PLAN, "a_gap_behind_a_window_that_was_cut_short_reaches_back_as_well"),
     ),
     Mutant(
@@ -502,7 +502,7 @@ _PLANNER = (
         file="humansync/windows.py",
         text="missing.append(Window(reached, window.since))",
         instead="pass",
-        tests=_in(_PLAN, "a_gap_in_the_past_is_owed_without_overlap"),
+        tests=_in(_PLAN, "nothing_is_owed_before_the_beginning"),
     ),
     Mutant(
         name="no window wider than the API serves",
