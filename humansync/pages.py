@@ -352,7 +352,8 @@ def _in_order(walk: Walk, head: Sequence[str], received: int) -> bool:
     place = {identity: i for i, identity in enumerate(walk.anchor)}
     found = [place[identity] for identity in head if identity in place]
     in_order = all(a <= b for a, b in pairwise(found))
-    # Of all orders that the page might have, one in so many begins like this. Of a page with few rows none is certain.
+    # Of all orders that the page might have, one in so many begins like this. A page of twelve rows or fewer has too few
+    # in common with the last one for that: there, all of the anchor must do.
     certain = len(found) >= walk.overlap or math.perm(received, len(found)) >= CHANCE
     return certain and in_order and (walk.misses > 0 or len(found) == len(head))
 
@@ -398,9 +399,12 @@ def _end_of_walk(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> 
 def _again(walk: Walk, quiet: int) -> Walk:
     """Return a walk that begins anew: together the passes are one read, dated by its beginning.
 
-    What was too large once may have been a slip: with pages of two records, passes would take hours.
+    What was too large once may have been a slip: with pages of two records, passes would take hours. What is too large
+    for good costs a request each time: larger ones are tried after the first, second, fourth, eighth … pass.
     """
-    limit = walk.limit * 2 if walk.limit and walk.limit * 2 < LIMIT else None
+    limit = walk.limit
+    if limit and not walk.number & (walk.number - 1):
+        limit = limit * 2 if limit * 2 < LIMIT else None
     return Walk(
         lower=walk.lower,
         limit=limit,

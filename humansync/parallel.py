@@ -15,6 +15,8 @@ FIRST = 4.0
 STORED_S = 0.05
 #: Who stores is busy when it takes this many times as long as it can; a database that is far away is not.
 BUSY = 2.0
+#: ... which is told by the quickest of late: with each page it counts for so much more.
+FORGOTTEN = 1.005
 #: What is left of the number after a refusal, and after answers have become slow.
 REFUSED, SLOWED = 0.5, 0.8
 #: Answers are slow when they take this many times as long as usual ...
@@ -38,7 +40,7 @@ class Limit:
     #: seconds that answers have taken lately, and in the long run; None before the first
     recent_s: float | None = None
     usual_s: float | None = None
-    #: seconds that storing a page has taken lately, and at the least
+    #: seconds that storing a page has taken lately, and at the least; the latter 0 before the first
     stored_s: float = STORED_S
     quickest_s: float = 0.0
     #: no sign of trouble yet: one more with each answer, which doubles the number with each round
@@ -70,7 +72,8 @@ def answered(limit: Limit, took_s: float, in_hand: int, now: float) -> Limit:
     if recent_s > max(SLOW * usual_s, SLOW_AT_LEAST_S):
         return _cut(limit, SLOWED, now)
     if limit.busy:
-        return replace(limit, requests=max(FIRST, limit.requests - 1.0 / limit.requests), searching=False)
+        searching = limit.searching and not limit.quickest_s  # nothing was stored: nothing is known, either
+        return replace(limit, requests=max(FIRST, limit.requests - 1.0 / limit.requests), searching=searching)
     if in_hand < limit.places:
         return limit
     more = 1.0 if limit.searching else 1.0 / limit.requests
@@ -80,9 +83,10 @@ def answered(limit: Limit, took_s: float, in_hand: int, now: float) -> Limit:
 def stored(limit: Limit, took_s: float) -> Limit:
     """Return the limit after a page was stored.
 
-    took_s: from its answer to its commit.
+    took_s: from its answer to its commit. Pages of a few records are quick however busy the database is: they are no
+    measure, and are not told.
     """
-    quickest_s = min(took_s, limit.quickest_s or took_s)
+    quickest_s = min(took_s, limit.quickest_s * FORGOTTEN or took_s)
     return replace(limit, stored_s=limit.stored_s + RECENT * (took_s - limit.stored_s), quickest_s=quickest_s)
 
 

@@ -95,7 +95,8 @@ def _owed(start: datetime, end: datetime, busy: Sequence[Window], overlap_s: flo
     """Return the gaps of `[start, end)`, newest first, each reaching back by the overlap.
 
     Not only the one that ends now: a window that was cut short, for it ended too near the API's present, leaves a gap
-    behind what was read at that time, and what came late there is found from here or not at all.
+    behind what was read at that time. What came late there is found from here, or by the daily second look: so it is
+    where the next window was planned before that one was cut.
     """
     frontier = max([window.before for window in busy if window.before > start], default=start)
     missing = gaps(Window(start, end), busy)

@@ -132,7 +132,8 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
             return pages.settle(row, state, seen, settle_s=parts.policy.settle_s)
 
         outcome = _stored(parts, row, page, batch, settle)
-        parts.gate.stored(monotonic() - began)
+        if 2 * outcome.received >= ask.limit:
+            parts.gate.stored(monotonic() - began)
     except errors.ApiError as error:
         return _failed(parts, row, state, ask, error), None
     except errors.StoreRefused as error:

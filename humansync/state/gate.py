@@ -37,9 +37,13 @@ class Gate:
 
         Gives whether there was one in time.
         """
-        with self._lock:
-            came = self._come(live=live)
+        came = False
         try:
+            with self._lock:
+                came = self._come(live=live)
+                self._in_hand += came
+                if live:  # what else waits had to let it go first
+                    self._wake()
             yield came
         finally:
             with self._lock:
@@ -49,13 +53,9 @@ class Gate:
     def _come(self, *, live: bool) -> bool:
         self._live_waiting += live
         try:
-            came = (self._live if live else self._history).wait_for(lambda: self._free(live=live), WAITS_S)
-            self._in_hand += came
-            return came
+            return (self._live if live else self._history).wait_for(lambda: self._free(live=live), WAITS_S)
         finally:
             self._live_waiting -= live
-            if live:  # what else waits had to let it go first
-                self._wake()
 
     def _wake(self) -> None:
         """Wake who has a place to go to, and nobody else: each that wakes in vain takes time from those at work."""

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import sqlalchemy as sa
@@ -15,6 +15,8 @@ from humansync.errors import ConfigError, StoreRefused, StoreUnavailable
 
 #: A writer waits this long for another one (SQLite), a statement for a lock (PostgreSQL).
 LOCK_WAIT_S = 30
+#: Who waits for another process that writes to SQLite tries again so soon.
+TRY_AGAIN_S = 0.001
 #: No statement of ours takes nearly as long; one that does hangs, and its slot must come free.
 STATEMENT_LIMIT_S = 60
 CONNECT_LIMIT_S = 10
@@ -95,10 +97,39 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get(WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get(WRITES):
+            _begin_writing(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_writing(connection: sa.Connection) -> None:
+    """Take SQLite's lock: who writes later than at the beginning is refused without waiting.
+
+    SQLite itself lets who waits sleep for longer and longer, up to a tenth of a second: of two processes at work one
+    would sleep while nobody writes.
+    """
+    driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while _locked(driver) and time.monotonic() < deadline:
+            time.sleep(TRY_AGAIN_S)
+        if not driver.in_transaction:  # it raises what `translated` knows
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000}")
+
+
+def _locked(driver: sqlite3.Connection) -> bool:
+    """Try to begin; return whether another writer is in the way."""
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return False
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:

@@ -2,13 +2,15 @@
 
 This is the hot path. Of the ways measured (docs/decisions), these cost the worker least: PostgreSQL
 takes the page as one JSON parameter and unpacks it itself, in most cases the very text that the API sent;
-SQLite takes tuples.
+SQLite takes tuples, some in one step.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain
 from typing import NamedTuple
 
 import orjson
@@ -31,6 +33,8 @@ POSTGRESQL_CASTS = {
     Type.DATE: "({})::date",
     Type.JSON: "({})::jsonb",
 }
+#: Rows that go to SQLite in one step: between two steps the driver waits for Python's lock, which other threads want.
+ROWS_AT_ONCE = 50
 #: What a new row's `synced_at` says until its pass is noted: `mark_seen`.
 NOT_YET = datetime(1970, 1, 1, tzinfo=UTC)
 #: A complete read of a kind without times that seems to delete more than this is not believed ...
@@ -89,7 +93,13 @@ def _upsert_sqlite(
     driver = connection.connection.dbapi_connection
     before: int = driver.total_changes  # type: ignore[union-attr]  # sqlite3's own
     statements = _sqlite(kind.name)
-    connection.exec_driver_sql(statements.mend if mending else statements.upsert, rows)
+    statement = statements.mend if mending else statements.upsert
+    whole = len(rows) - len(rows) % ROWS_AT_ONCE
+    for first in range(0, whole, ROWS_AT_ONCE):
+        cells = tuple(chain.from_iterable(rows[first : first + ROWS_AT_ONCE]))
+        connection.exec_driver_sql(_of_many(statement), cells)
+    if rows[whole:]:
+        connection.exec_driver_sql(statement, rows[whole:])
     after: int = driver.total_changes  # type: ignore[union-attr]  # sqlite3's own
     return after - before
 
@@ -177,6 +187,13 @@ def _sqlite(name: str) -> _Statements:
         mend=f"{_insert(kind)} VALUES ({values}) {_on_conflict(kind, mending=True)}",
         seen=f"UPDATE {quoted(name)} SET synced_at = max(synced_at, ?) WHERE {same_key}",
     )
+
+
+@cache
+def _of_many(statement: str) -> str:
+    """Return a statement for SQLite that takes `ROWS_AT_ONCE` rows in place of one."""
+    before, row, after = re.split(r"(?<= VALUES )(\([?, ]+\))", statement)
+    return f"{before}{', '.join([row] * ROWS_AT_ONCE)}{after}"
 
 
 def _of_record(kind: Kind, field: Field) -> str:

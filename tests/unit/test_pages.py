@@ -356,9 +356,14 @@ def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete() -> None:
     assert (step.state, step.walk.unstable, step.why) == (State.WALKING, True, "order changes: another pass")
 
 
-@pytest.mark.parametrize(("before", "then"), [(None, None), (2, 4), (31, 62), (250, None)])
-def test_a_further_pass_asks_for_larger_pages_than_one_that_was_too_large(before: int | None, then: int | None) -> None:
-    walk = Walk(offset=400, overlap=1, anchor=("a",), limit=before, unstable=True, fresh=1, began_at=NOW)
+@pytest.mark.parametrize(
+    ("number", "before", "then"),
+    [(1, None, None), (1, 2, 4), (1, 31, 62), (1, 250, None), (2, 4, 8), (3, 8, 8), (4, 8, 16), (30, 8, 8)],
+)
+def test_a_further_pass_asks_for_larger_pages_than_one_that_was_too_large(
+    number: int, before: int | None, then: int | None
+) -> None:
+    walk = Walk(offset=400, overlap=1, anchor=("a",), limit=before, number=number, unstable=True, fresh=1, began_at=NOW)
     row = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.WALKING, 3, walk)
     step = pages.settle(
         row, KindState("genetic_traits", largest_page=500), pages.Facts(1, ["a"], [], NOW), settle_s=120

@@ -36,7 +36,10 @@ def when_stored(limit: Limit, *took_s: float) -> Limit:
 
 
 def test_before_a_page_was_stored_a_fast_api_needs_no_more() -> None:
-    assert after(Limit(16), 40, 0.01).places == FIRST
+    limit = after(Limit(16), 40, 0.01)
+    assert limit.places == FIRST
+    # but where storing takes its time it is found at once how many more there may be
+    assert after(when_stored(limit, 0.25), int(FIRST), 0.02).places == 2 * FIRST
 
 
 def test_where_pages_wait_for_each_other_to_be_stored_there_are_no_more() -> None:
@@ -58,11 +61,22 @@ def test_a_database_far_away_is_not_busy() -> None:
     assert after(when_stored(Limit(16), 0.25, 0.3), 40, 0.15).places == 16
 
 
+@pytest.mark.parametrize(("stored_s", "places"), [(0.19, 16), (0.21, FIRST)])
+def test_pages_wait_for_each_other_where_they_take_twice_as_long_as_they_can(stored_s: float, places: float) -> None:
+    assert after(replace(Limit(16), stored_s=stored_s, quickest_s=0.1), 40, 0.15).places == places
+
+
+def test_one_page_that_was_quick_is_forgotten() -> None:
+    limit = when_stored(stored(Limit(16), 0.08), *[0.25] * 3)
+    assert after(limit, 40, 0.15).places == 16
+
+
 def test_after_refusals_it_comes_back_to_where_it_began() -> None:
     limit = when_stored(Limit(16), 0.1, 0.3)
     for second in range(3):
         limit = refused(limit, 10.0 + 2 * second)
     assert limit.places == 1
+    assert after(limit, 1, 0.15, now=60.0).places == 2  # one more a round, as after any refusal
     assert after(limit, 100, 0.15, now=60.0).places == FIRST
 
 

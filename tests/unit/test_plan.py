@@ -48,6 +48,13 @@ def test_less_new_time_than_a_step_is_left_to_the_next_pass() -> None:
     assert len(live(STATE, coverage, [], step_s=1)) == 1
 
 
+def test_a_step_is_owed_where_nothing_is_covered_or_something_follows_it() -> None:
+    beginning = HORIZON - timedelta(seconds=4)
+    assert live(replace(STATE, start=beginning), [], []) == [Window(beginning, HORIZON)]
+    coverage = [Window(START, beginning), Window(HORIZON - timedelta(seconds=1), HORIZON)]
+    assert live(STATE, coverage, []) == [Window(beginning - timedelta(seconds=900), HORIZON - timedelta(seconds=1))]
+
+
 def test_a_gap_behind_a_window_that_was_cut_short_reaches_back_as_well() -> None:
     """What came late before the gap is seen from here, or not at all."""
     hole = Window(HORIZON - timedelta(seconds=400), HORIZON - timedelta(seconds=300))

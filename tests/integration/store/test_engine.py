@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from humansync.errors import ConfigError, StoreRefused, StoreUnavailable
 from humansync.kinds import KINDS
 from humansync.records import parse
 from humansync.store import Store, make_engine, migrate
+from humansync.store import engine as engine_module
 from humansync.store.engine import WRITES, translated
 from tests.factories import START, record, window
 from tests.integration.store.ledgers import KIND, commit, done, owe, put, rows
@@ -101,21 +103,44 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_locked_sqlite_is_unavailable(tmp_path: Path) -> None:
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[tuple[Store, sqlite3.Connection]]:
+    """Give a store in SQLite, and who writes to its file: another process, as it were."""
     path = tmp_path / "humansync.db"
     engine = make_engine(f"sqlite:///{path}")
     migrate(engine)
-    sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 50"))
-    engine.dispose()
-    store = Store(engine)
-    holder = sqlite3.connect(path, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
+    with closing(Store(engine)) as store, closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        yield store, holder
+
+
+def test_a_locked_sqlite_is_unavailable(
+    locked: tuple[Store, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, holder = locked
+    monkeypatch.setattr(engine_module, "LOCK_WAIT_S", 0.05)
     with pytest.raises(StoreUnavailable, match="locked"):
         store.set_meta("a", "b")
     holder.execute("ROLLBACK")
     store.set_meta("a", "b")
-    holder.close()
-    store.close()
+
+
+def test_who_waits_for_sqlite_tries_again_at_short_intervals(
+    locked: tuple[Store, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, holder = locked
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 100:
+            holder.execute("ROLLBACK")
+
+    monkeypatch.setattr("humansync.store.engine.time.sleep", sleep)
+    store.set_meta("a", "b")
+    assert slept == [engine_module.TRY_AGAIN_S] * 100
+    with store.engine.connect() as connection:  # what else is locked, for a moment, is waited for by SQLite
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000 * engine_module.LOCK_WAIT_S
 
 
 # The mechanism: `hide_parameters` in store/engine.py.

@@ -21,16 +21,20 @@ def test_who_comes_when_all_places_are_taken_waits_until_one_is_free() -> None:
             through.set()
 
     with gate.page():
-        thread = threading.Thread(target=another)
+        thread = threading.Thread(target=another, daemon=True)
         thread.start()
         assert inside.wait(10)
         assert not through.wait(0.05)
     assert through.wait(10)
-    thread.join()
+    thread.join(10)
 
 
-def waiting(gate: Any) -> int:
-    return len(gate._live._waiters) + len(gate._history._waiters)
+def await_waiters(gate: Any, count: int) -> None:
+    """Return when so many threads wait at the gate."""
+    deadline = time.monotonic() + 10
+    while len(gate._live._waiters) + len(gate._history._waiters) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_live_work_goes_first() -> None:
@@ -42,15 +46,15 @@ def test_live_work_goes_first() -> None:
             came.append(name)
 
     with gate.page():
-        threads = [threading.Thread(target=another, args=("history",), kwargs={"live": False}) for _ in range(8)]
-        threads.append(threading.Thread(target=another, args=("live",), kwargs={"live": True}))
+        threads = [
+            threading.Thread(target=another, args=("history",), kwargs={"live": False}, daemon=True) for _ in range(8)
+        ]
+        threads.append(threading.Thread(target=another, args=("live",), kwargs={"live": True}, daemon=True))
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + 10
-        while waiting(gate) < len(threads) and time.monotonic() < deadline:
-            time.sleep(0.001)
+        await_waiters(gate, len(threads))
     for thread in threads:
-        thread.join()
+        thread.join(10)
     assert came == ["live", *["history"] * 8]
 
 
@@ -63,26 +67,26 @@ def test_nothing_slips_in_before_live_work_that_waits() -> None:
             came.append(let)
 
     with gate.page():
-        thread = threading.Thread(target=another)
+        thread = threading.Thread(target=another, daemon=True)
         thread.start()
-        while not waiting(gate):
-            time.sleep(0.001)
+        await_waiters(gate, 1)
         with gate._lock:  # a place becomes free, and who waits for it has not taken it yet
             gate._in_hand -= 1
             assert gate._free(live=True)
             assert not gate._free(live=False)
             gate._in_hand += 1
-    thread.join()
+    thread.join(10)
     assert came == [True]
 
 
-def test_who_waits_too_long_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("live", [False, True])
+def test_who_waits_too_long_is_sent_away(monkeypatch: pytest.MonkeyPatch, live: bool) -> None:
     monkeypatch.setattr(gate_module, "WAITS_S", 0.05)
     gate = Gate(1)
     came: list[bool] = []
 
     def another() -> None:
-        with gate.page() as second:
+        with gate.page(live=live) as second:
             came.append(second)
 
     with gate.page() as first:
@@ -108,17 +112,16 @@ def test_all_who_can_come_are_woken_at_once(kinds_of_work: list[bool], monkeypat
     with ExitStack() as places:
         for _ in range(4):
             places.enter_context(gate.page())
-        threads = [threading.Thread(target=another, kwargs={"live": live}) for live in kinds_of_work]
+        threads = [threading.Thread(target=another, kwargs={"live": live}, daemon=True) for live in kinds_of_work]
         for thread in threads:
             thread.start()
-        while waiting(gate) < len(threads):
-            time.sleep(0.001)
+        await_waiters(gate, len(threads))
         with gate._lock:  # all leave in the same moment
             gate._in_hand -= 4
             gate._wake()
         all_inside.wait(10)
         for thread in threads:
-            thread.join()
+            thread.join(10)
         gate._in_hand += 4
 
 
@@ -134,13 +137,12 @@ def test_an_answer_that_makes_a_place_wakes_who_waits_for_it(monkeypatch: pytest
     with ExitStack() as places:
         for _ in range(4):
             places.enter_context(gate.page())
-        thread = threading.Thread(target=another)
+        thread = threading.Thread(target=another, daemon=True)
         thread.start()
-        while not waiting(gate):
-            time.sleep(0.001)
+        await_waiters(gate, 1)
         gate.answered(0.1)
         assert came.wait(10)
-    thread.join()
+    thread.join(10)
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
