@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 #: A longer wait is left to the ledger's `not_before` and the sweep: a message with an ETA sits
 #: unacknowledged in one worker's memory.
 LONGEST_COUNTDOWN_S = 60.0
+#: Messages sent in one round trip: others start on the first ones, and the whole of a long history is in no buffer.
+AT_ONCE = 200
 #: A message is believed to wait on its queue for so long. The live queue is soon through, or a few doubles do no harm;
 #: history may really wait, and its markers end with its queue.
 WAITS_S = {Queue.LIVE: 30, Queue.BACKFILL: 600}
@@ -28,17 +30,23 @@ WAITS_S = {Queue.LIVE: 30, Queue.BACKFILL: 600}
 def follow_ups(steps: Sequence[sync.FollowUp], shared: Shared) -> None:
     """Send what must follow a step, after its commit. Never raises: the sweep sends what was not."""
     due = [step for step in steps if step.delay_s <= LONGEST_COUNTDOWN_S]
-    if not due:
-        return
+    sent = 0
     try:
-        # Marked first: a marker without a message costs a wait, a message without one a duplicate.
-        for (queue, delay_s), some in groupby(due, lambda step: (_queue(step), step.delay_s)):
-            ttl_s = math.ceil(WAITS_S[queue] + delay_s)
-            shared.mark_issued([step.window_id for step in some], ttl_s, queue=queue.value, delay_s=delay_s)
-        with current_app.producer_or_acquire() as producer:
-            _send_all(due, producer)
+        while sent < len(due):
+            some = due[sent : sent + AT_ONCE]
+            _mark(some, shared)
+            with current_app.producer_or_acquire() as producer:
+                _send_all(some, producer)
+            sent += len(some)
     except (OperationalError, errors.StateUnavailable, OSError) as error:
-        log.warning("not sent, left to the sweep", extra={"steps": len(due), "error": type(error).__name__})
+        log.warning("not sent, left to the sweep", extra={"steps": len(due) - sent, "error": type(error).__name__})
+
+
+def _mark(steps: Sequence[sync.FollowUp], shared: Shared) -> None:
+    """Note that messages are sent, before they are: a marker without one costs a wait, one without it a duplicate."""
+    for (queue, delay_s), some in groupby(steps, lambda step: (_queue(step), step.delay_s)):
+        ttl_s = math.ceil(WAITS_S[queue] + delay_s)
+        shared.mark_issued([step.window_id for step in some], ttl_s, queue=queue.value, delay_s=delay_s)
 
 
 def _queue(step: sync.FollowUp) -> Queue:

@@ -32,6 +32,8 @@ def server_argv(binary: str, folder: Path, socket: Path, *, durable: bool) -> li
         "--appendonly": "yes" if durable else "no",
         "--maxmemory-policy": "noeviction",
         "--databases": "1",
+        # messages are much alike: a long queue takes a fifth of its memory (MEMORY USAGE of 2,200: 2.68 and 0.55 MB)
+        "--list-compress-depth": "1",
     }
     return [binary, *(word for option in options.items() for word in option)]
 

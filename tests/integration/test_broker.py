@@ -1,11 +1,13 @@
 """What the options of Celery do on a real Redis."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
+from kombu import Producer
+from kombu.exceptions import OperationalError
 
 from config import celery
 from config.queues import Queue
@@ -86,6 +88,29 @@ def test_what_cannot_be_sent_is_left_to_the_sweep(app: Celery, monkeypatch: pyte
     with app.connection_for_read() as connection:
         channel: Any = connection.default_channel
         assert channel.client.llen(Queue.LIVE.value) == 0
+
+
+def test_a_long_cut_is_sent_in_parts_and_what_is_behind_a_failure_is_left_to_the_sweep(
+    app: Celery, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "current_app", app)
+    sent: list[int] = []
+    send = publish._send_all
+
+    def failing(some: Sequence[FollowUp], producer: Producer) -> None:
+        sent.append(len(some))
+        if len(sent) == 3:
+            raise OperationalError("gone")
+        send(some, producer)
+
+    monkeypatch.setattr(publish, "_send_all", failing)
+    most = publish.AT_ONCE
+    with Shared(redis_url, rate_per_s=0) as shared:
+        publish.follow_ups(steps(*[True] * (4 * most)), shared)
+        assert shared.unissued(range(4 * most)) == set(range(3 * most, 4 * most))
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        assert (sent, channel.client.llen(Queue.LIVE.value)) == ([most] * 3, 2 * most)
 
 
 def test_a_queue_is_one_list_and_its_depth_one_number(app: Celery) -> None:
