@@ -83,10 +83,12 @@ def answered(limit: Limit, took_s: float, in_hand: int, now: float) -> Limit:
 def stored(limit: Limit, took_s: float) -> Limit:
     """Return the limit after a page was stored.
 
-    took_s: from its answer to its commit. Pages of a few records are quick however busy the database is: they are no
+    took_s: from its answer to its commit. Pages less than half full are quick however busy the database is: they are no
     measure, and are not told.
     """
-    quickest_s = min(took_s, limit.quickest_s * FORGOTTEN or took_s)
+    # While more are in hand than at first they may all wait for each other: that is not how quick storing can be.
+    forgotten = FORGOTTEN if limit.requests <= FIRST else 1.0
+    quickest_s = min(took_s, limit.quickest_s * forgotten or took_s)
     return replace(limit, stored_s=limit.stored_s + RECENT * (took_s - limit.stored_s), quickest_s=quickest_s)
 
 

@@ -115,21 +115,21 @@ def _begin_writing(connection: sa.Connection) -> None:
     driver.execute("PRAGMA busy_timeout = 0")
     try:
         deadline = time.monotonic() + LOCK_WAIT_S
-        while _locked(driver) and time.monotonic() < deadline:
+        while (code := _try_begin(driver)) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
             time.sleep(TRY_AGAIN_S)
-        if not driver.in_transaction:  # it raises what `translated` knows
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if code != sqlite3.SQLITE_OK:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails likewise, with an error that `translated` knows
     finally:
         driver.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000}")
 
 
-def _locked(driver: sqlite3.Connection) -> bool:
-    """Try to begin; return whether another writer is in the way."""
+def _try_begin(driver: sqlite3.Connection) -> int:
+    """Begin to write; return SQLite's result code."""
     try:
         driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-    return False
+    except sqlite3.Error as error:
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of a code says where
+    return sqlite3.SQLITE_OK
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:

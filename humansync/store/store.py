@@ -45,7 +45,7 @@ class Store:
         self._writer = engine.execution_options(**{WRITES: True})
         # single statements need no transaction: that saves PostgreSQL two round trips each
         sqlite = engine.dialect.name == "sqlite"
-        # SQLite has one writer at a time, and lets others sleep for longer and longer until they try again
+        # SQLite has one writer at a time: of each process one waits for its turn, and the others for that one
         self._turn = threading.Lock() if sqlite else None
         self._reader = engine if sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 

@@ -764,6 +764,15 @@ _LEDGER_MUTANTS = (
         tests=_in(_COMMIT, "a_death_after_any_statement_leaves_nothing_behind"),
     ),
     Mutant(
+        name="writers of SQLite wait for each other",
+        guards="A page is not given up because another process is writing.",
+        promise="P4",
+        file="humansync/store/engine.py",
+        text="== sqlite3.SQLITE_BUSY and",
+        instead="is None and",
+        tests=_in("tests/integration/store/test_engine.py", "who_waits_for_sqlite_tries_again_at_short_intervals"),
+    ),
+    Mutant(
         name="writers of SQLite take turns",
         guards="A transaction that will write takes its lock at the beginning, where it can still wait for it.",
         promise="P4",
@@ -1097,12 +1106,21 @@ _TOGETHER = (
         tests=_in(_STEPS, "a_page_is_in_hand_until_it_is_stored"),
     ),
     Mutant(
+        name="what waits is no measure",
+        guards="A process takes no more pages in hand than can be stored, however long the database is busy.",
+        promise="P7",
+        file="humansync/parallel.py",
+        text=" if limit.requests <= FIRST else 1.0",
+        instead="",
+        tests=_in("tests/unit/test_parallel.py", "a_database_that_is_busy_for_long_stays_busy"),
+    ),
+    Mutant(
         name="what was quick once is forgotten",
         guards="A database that has moved away, and takes its time for each page, does not look busy for good.",
         promise="P7",
         file="humansync/parallel.py",
-        text="limit.quickest_s * FORGOTTEN or",
-        instead="limit.quickest_s or",
+        text="forgotten = FORGOTTEN if limit.requests <= FIRST else 1.0",
+        instead="forgotten = 1.0",
         tests=_in("tests/unit/test_parallel.py", "one_page_that_was_quick_is_forgotten"),
     ),
     Mutant(
@@ -1362,7 +1380,7 @@ _TOGETHER = (
     ),
     Mutant(
         name="steps of a cut are sent together",
-        guards="Whatever a window is cut into, its parts are sent in one round trip.",
+        guards="Whatever a window is cut into, its parts are sent two hundred at a time, not one by one.",
         promise="P9",
         file="config/transport.py",
         text="supports_batch_publish = True",

@@ -71,6 +71,15 @@ def test_one_page_that_was_quick_is_forgotten() -> None:
     assert after(limit, 40, 0.15).places == 16
 
 
+def test_a_database_that_is_busy_for_long_stays_busy() -> None:
+    """It stores one page after the other, each in 20 ms: who waits, waits for all that are in hand."""
+    limit, seen = Limit(16), []
+    for number in range(3000):
+        limit = stored(answered(limit, 0.01, limit.places, 0.0), 0.02 * limit.places * (0.7 + 0.6 * (number % 7) / 6))
+        seen.append(limit.places)
+    assert sum(seen[-2000:]) / 2000 < 1.5 * FIRST
+
+
 def test_after_refusals_it_comes_back_to_where_it_began() -> None:
     limit = when_stored(Limit(16), 0.1, 0.3)
     for second in range(3):

@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -118,7 +120,9 @@ def test_a_locked_sqlite_is_unavailable(
     locked: tuple[Store, sqlite3.Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, holder = locked
+    tries = iter(range(1000))
     monkeypatch.setattr(engine_module, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr("humansync.store.engine.time.sleep", lambda seconds: Event().wait(seconds) or next(tries))
     with pytest.raises(StoreUnavailable, match="locked"):
         store.set_meta("a", "b")
     holder.execute("ROLLBACK")
@@ -141,6 +145,29 @@ def test_who_waits_for_sqlite_tries_again_at_short_intervals(
     assert slept == [engine_module.TRY_AGAIN_S] * 100
     with store.engine.connect() as connection:  # what else is locked, for a moment, is waited for by SQLite
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000 * engine_module.LOCK_WAIT_S
+
+
+def test_a_damaged_sqlite_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "humansync.db"
+    engine = make_engine(f"sqlite:///{path}")
+    with closing(Store(engine)) as store:
+        engine.connect().close()
+        path.write_bytes(b"not a database" * 1000)
+        monkeypatch.setattr("humansync.store.engine.time.sleep", pytest.fail)
+        with pytest.raises(StoreRefused, match="DatabaseError"):
+            store.set_meta("a", "b")
+
+
+@pytest.mark.parametrize(("code", "primary"), [(5, 5), (261, 5), (517, 5), (8, 8), (1, 1)])
+def test_what_keeps_a_writer_waiting_is_told_by_the_primary_code(code: int, primary: int) -> None:
+    class Driver:
+        def execute(self, _: str) -> None:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = code
+            raise error
+
+    driver: Any = Driver()
+    assert engine_module._try_begin(driver) == primary
 
 
 # The mechanism: `hide_parameters` in store/engine.py.
