@@ -65,11 +65,6 @@ def origin(database_url: str) -> Origin:
     return Origin.REAL if used else Origin.NOWHERE
 
 
-def in_file(database_url: str) -> bool:
-    """Say whether a database is a file of SQLite rather than on a server."""
-    return _file(database_url) is not None
-
-
 def _file(database_url: str) -> Path | None:
     """Return the file of a SQLite URL, None for another database."""
     scheme, _, path = database_url.partition(":///")

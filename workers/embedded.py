@@ -99,13 +99,13 @@ class Embedded:
 
     def _start(self) -> None:
         folder = VAR / "redis"
-        used = in_use(folder)
-        if not dataset.in_file(self._settings.database_url):
-            self._start_redis(folder)  # to ask a server takes longer than Redis takes to start, and nothing is moved
-        if dataset.keep_apart(self._settings, simulated=self.simulated, in_use=used, say=self.say):
-            # the queue and the cursors belong to what was moved
-            shutil.rmtree(folder / "appendonlydir", ignore_errors=True)
-        self._start_redis(folder)
+        moved = dataset.keep_apart(self._settings, simulated=self.simulated, in_use=in_use(folder), say=self.say)
+        if self._settings.has_redis is False:
+            if moved:  # the queue and the cursors belong to what was moved
+                shutil.rmtree(folder / "appendonlydir", ignore_errors=True)
+            self.redis = EmbeddedRedis(folder, self.logs / "redis.log", durable=self._lasting)
+            self.redis.join(wait=False)
+            os.environ["REDIS_URL"] = self.redis.url
         if self.simulated:
             self._start_simulator()
         self._settings = load()
@@ -126,12 +126,6 @@ class Embedded:
         self._workers.most_deaths = self._most_deaths
         self._workers.order(crew.orders(WORKERS, worker))
         self.children.start(self._workers)
-
-    def _start_redis(self, folder: Path) -> None:
-        if self.redis is None and self._settings.has_redis is False:
-            self.redis = EmbeddedRedis(folder, self.logs / "redis.log", durable=self._lasting)
-            self.redis.join(wait=False)
-            os.environ["REDIS_URL"] = self.redis.url
 
     def ready(self) -> None:
         """Return when Redis and the API answer; workers wait for themselves. What is slow may come before this."""
