@@ -1,5 +1,6 @@
 """A whole product in one process: the simulator's world as the API, a real database, a clock that only waiting moves."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,33 +36,41 @@ class WaitingClock:
     present: datetime = NOW
     #: what comes by chance, one after the other
     chances: Iterator[float] = field(default_factory=lambda: repeat(0.5))
+    _alone: threading.Lock = field(default_factory=threading.Lock)
 
     def now(self) -> datetime:
         return self.present
 
     def sleep(self, seconds: float) -> None:
-        self.present += timedelta(seconds=seconds)
+        with self._alone:  # else one thread puts the clock back to where another found it
+            self.present += timedelta(seconds=seconds)
 
     def random(self) -> float:
         return next(self.chances)
 
 
 class WorldApi(Api):
-    """The real client, with a world where the network was. `between` is called before each request."""
+    """The real client, with a world where the network was. `between` is called before each request.
+
+    A world serves one request after the other, as the simulator's server does; windows are compared by several threads.
+    """
 
     def __init__(self, world: World, clock: WaitingClock) -> None:
         super().__init__(base_url="http://world/v1", client_id="simulator", app_key="simulator")
         self._world, self._clock = world, clock
         self.between: Callable[[int], object] = lambda _request: None
         self.requests = 0
+        #: `between` may itself ask
+        self._alone = threading.RLock()
         #: identity of a record that is shown without a time
         self.spoilt = ""
 
     def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
-        self.requests += 1
-        self._clock.sleep(0.01)
-        self.between(self.requests)
-        page = super().fetch(kind, since=since, before=before, limit=limit, offset=offset)
+        with self._alone:
+            self.requests += 1
+            self._clock.sleep(0.01)
+            self.between(self.requests)
+            page = super().fetch(kind, since=since, before=before, limit=limit, offset=offset)
         if not self.spoilt:
             return page
         shown = [
