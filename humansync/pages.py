@@ -116,6 +116,8 @@ class Step:
     done: Window | None = None
     #: owed rows that take this row's place
     children: tuple[Window, ...] = ()
+    #: the row goes, and nothing takes its place: all of its window is still to come
+    dropped: bool = False
     requests: int = 1
     #: learned: rows a full page really has
     cap: int | None = None
@@ -167,11 +169,12 @@ def presplit(row: WindowRow, state: KindState, density: float | None) -> Step | 
     return Step(State.OWED, Walk(sized=True), "dense by experience", children=tuple(parts), requests=0)
 
 
-def settle(row: WindowRow, state: KindState, facts: Facts, *, settle_s: float) -> Step:
+def settle(row: WindowRow, state: KindState, facts: Facts, *, settle_s: float | None) -> Step:
     """Return what this page leads to.
 
+    settle_s: how long before the API's present a finished window ends at the latest; None lets it end where it ends.
     Raises FilterIgnored if rows lie outside the bounds, Uncertain if the pages of this window
-    contradict each other or the window is younger than the settle delay.
+    contradict each other.
     """
     kind = KINDS[row.kind]
     if kind.read is Read.WINDOWED:
@@ -181,7 +184,7 @@ def settle(row: WindowRow, state: KindState, facts: Facts, *, settle_s: float) -
     else:
         step = _first_page(row, state, facts, kind)
     step = _learn(row, step, state, facts)
-    if kind.read is Read.WHOLE:
+    if kind.read is Read.WHOLE or settle_s is None:
         return step
     return _trim(row, step, settle_s)
 
@@ -447,7 +450,11 @@ def _learn(row: WindowRow, step: Step, state: KindState, facts: Facts) -> Step:
 
 
 def _trim(row: WindowRow, step: Step, settle_s: float) -> Step:
-    """Let a finished window end no closer to the API's clock than the settle delay."""
+    """Let a finished window end no closer to the API's clock than the settle delay.
+
+    What it leaves out is covered by nothing, so that the planner owes it again once it is over. It may be all: windows
+    that were planned while the API's clock ran ahead, or the newest parts of one that was cut.
+    """
     if step.read_at is None:
         return step
     edge = floor_second(step.read_at - timedelta(seconds=settle_s))
@@ -455,6 +462,7 @@ def _trim(row: WindowRow, step: Step, settle_s: float) -> Step:
     if whole.before <= edge:
         return step
     if whole.since >= edge:
-        raise Uncertain("the window is younger than the settle delay by the API's clock")
+        why = f"{step.why}; not over yet by the API's clock"
+        return replace(step, why=why, state=State.OWED, done=None, read_at=None, dropped=not step.children)
     trimmed = Window(whole.since, edge)
     return replace(step, done=trimmed) if step.done else replace(step, window=trimmed)

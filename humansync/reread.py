@@ -20,9 +20,6 @@ from humansync.windows import Window
 
 log = logging.getLogger(__name__)
 
-#: Nothing is trimmed: whoever asks for a window that is not over knows what it is worth.
-_NEVER_TRIM_S = -86_400.0
-
 
 class Stopped(errors.HumansyncError):
     """The user, or another part of the same work, has ended it."""
@@ -157,7 +154,8 @@ class Reader:
             density=self.parts.density(row.kind),
             hollow=page.hollow,
         )
-        step = pages.settle(row, self.state, facts, settle_s=_NEVER_TRIM_S)
+        # Nothing is trimmed: whoever asks for a window that is not over knows what it is worth.
+        step = pages.settle(row, self.state, facts, settle_s=None)
         state = self.state
         self._state = replace(
             state,

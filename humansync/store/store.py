@@ -157,7 +157,7 @@ class Store:
         settle: pure; given how many rows were news, returns the step; what it raises undoes the page. News are rows
         that were inserted or updated; of a kind read whole, once its read is under way, those that it had not shown
         before: there, records that keep changing are no sign that some were never seen. Returns the step and the
-        windows that are to be read on: the row itself or its children.
+        windows that are to be read on: the row itself, its children, or none.
         Raises StaleEpoch, with nothing changed, if somebody else has moved the window on.
         """
         with self._write() as connection:
@@ -399,7 +399,7 @@ def _apply(connection: sa.Connection, row: WindowRow, step: "Step", sums: Sums, 
     )
     # what this page cost and brought belongs to the part it completes, else to the window it was read for
     own = Sums() if step.done else sums
-    if step.children:
+    if step.children or step.dropped:
         kind_rows.add(connection, row.kind, coverage.spent_on(connection, row.id) + own)
         windows.remove(connection, row)
         covered = [Window(row.window.since, row.covered_to)] if row.covered_to else []

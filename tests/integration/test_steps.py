@@ -70,6 +70,29 @@ def heard(place: Place, fault: Fault, times: int, kind: str = KIND) -> sync.Outc
     return take(place, step)
 
 
+# --- a clock that steps back ----------------------------------------------------------------------
+
+
+def test_windows_of_an_api_whose_clock_steps_back_are_owed_again_when_they_are_over(place: Place) -> None:
+    place.world.load([KIND], 4_000, 1 / 144)  # the newest parts of the window are narrower than the step
+    place.world.set(date_skew_s=600)
+    place.parts.learn_clock(place.api.fetch(KINDS[KIND], since=NOW - HOUR, before=NOW, limit=1, offset=0).api_time)
+    steps = deque(sync.plan_kind(place.parts, KIND).follow_ups)
+    place.world.set(date_skew_s=0)
+    while steps:
+        step = steps.popleft()
+        outcome = take(place, step)
+        assert outcome.what not in {"retry", "parked"}
+        steps += outcome.follow_ups
+    assert [row["state"] for row in rows(place.store, "sync_windows")].count("done") > 1
+    assert {row["state"] for row in rows(place.store, "sync_windows")} == {"done"}
+    assert place.store.coverage(KIND)[-1].before <= NOW - timedelta(seconds=60)
+    place.clock.sleep(1_200)
+    place.sync()
+    assert place.store.versions(KINDS[KIND]).keys() == place.world.truth(KIND).keys()
+    assert len(place.store.coverage(KIND)) == 1
+
+
 # --- answers that are not to be believed ----------------------------------------------------------
 
 

@@ -349,6 +349,15 @@ _READER = (
         tests=_in(_PAGES, "what_lies_before_a_pilot_stays_owed_when_the_pilot_is_cut"),
     ),
     Mutant(
+        name="window still to come",
+        guards="A window that is still to come by the API's clock is never done: it is dropped, and owed again when it is over.",
+        promise="P3",
+        file="humansync/pages.py",
+        text="if whole.since >= edge:",
+        instead="if False:",
+        tests=_in(_PAGES, "a_window_that_is_still_to_come_by_the_apis_clock_is_left_to_the_planner"),
+    ),
+    Mutant(
         name="settle delay by the answer's clock",
         guards="A window counts as complete no closer to the API's present than the settle delay, by the API's clock.",
         promise="P3",

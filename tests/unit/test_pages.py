@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -205,9 +205,27 @@ def test_a_window_ends_no_closer_to_the_apis_clock_than_the_settle_delay() -> No
     api_time = MONTH.before + timedelta(seconds=SETTLE_S - 30)
     step = pages.settle(row(MONTH), KindState("activities"), pages.Facts(0, [], [], api_time), settle_s=SETTLE_S)
     assert step.window == Window(MONTH.since, MONTH.before - timedelta(seconds=30))
+
+
+@pytest.mark.parametrize("api_time", [MONTH.since, MONTH.since + timedelta(seconds=SETTLE_S)])
+def test_a_window_that_is_still_to_come_by_the_apis_clock_is_left_to_the_planner(api_time: datetime) -> None:
+    """Planned while that clock ran ahead, or the newest part of a window that was cut: nothing is wrong with it."""
+    step = pages.settle(row(MONTH), KindState("activities"), pages.Facts(0, [], [], api_time), settle_s=SETTLE_S)
+    assert (step.dropped, step.state, step.done, step.children) == (True, State.OWED, None, ())
+
+
+def test_a_pilot_that_is_still_to_come_leaves_the_rest_of_its_window_owed() -> None:
+    pilot = Walk(lower=MONTH.before - timedelta(hours=1))
+    facts = pages.Facts(0, [], [], MONTH.before - timedelta(hours=2))
+    step = pages.settle(row(MONTH, pilot), KindState("activities"), facts, settle_s=SETTLE_S)
+    assert (step.dropped, step.state, step.done) == (False, State.OWED, None)
+    assert (step.children[0].since, step.children[-1].before) == (MONTH.since, pilot.lower)
+
+
+def test_who_knows_what_an_unfinished_window_is_worth_may_read_it_all_the_same() -> None:
     facts = pages.Facts(0, [], [], MONTH.since)
-    with pytest.raises(Uncertain):
-        pages.settle(row(MONTH), KindState("activities"), facts, settle_s=SETTLE_S)
+    step = pages.settle(row(MONTH), KindState("activities"), facts, settle_s=None)
+    assert (step.dropped, step.state, step.window) == (False, State.DONE, None)
 
 
 @pytest.mark.parametrize(

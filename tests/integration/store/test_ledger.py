@@ -321,3 +321,11 @@ def test_a_window_trimmed_at_its_end_is_covered_up_to_there(store: Store) -> Non
     (row,) = owe(store, window(0, 10))
     commit(store, row, settle=done(window=window(0, 9)))
     assert store.coverage_from(KIND, START) == window(0, 9).before
+
+
+def test_a_dropped_window_leaves_what_it_cost_and_can_be_owed_again(store: Store) -> None:
+    (row,) = owe(store, window(0, 10))
+    step, following = commit(store, row, settle=lambda _: Step(State.OWED, Walk(), "not over", dropped=True))
+    assert (step.dropped, following, rows(store, "sync_windows")) == (True, [], [])
+    assert store.totals()[KIND].requests == 1
+    assert len(owe(store, window(0, 10))) == 1
