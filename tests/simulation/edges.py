@@ -110,12 +110,11 @@ class SimShared:
     def _ask(self, name: str, command: Callable[[], T]) -> T:
         """Carry a command out, or not, or carry it out and lose the answer."""
         self._sim.alive(self._process)
-        focus = name == self._sim.scenario.redis_at
-        if self._sim.redis_down() or self._sim.strikes("redis_fault", "redis: commands not sent", focus):
+        if self._sim.redis_down() or self._sim.strikes("redis_fault", "redis: commands not sent", name):
             self._sim.tally[f"redis: {name}"] += 1
             raise StateUnavailable("Redis cannot be reached")
         result = command()
-        if self._sim.strikes("redis_fault", "redis: answers lost", focus):
+        if self._sim.strikes("redis_fault", "redis: answers lost", name):
             self._sim.tally[f"redis: {name}"] += 1
             raise StateUnavailable("Redis cannot be reached: timed out")
         return result

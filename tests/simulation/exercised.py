@@ -67,6 +67,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *(f"{trait}: yes" for trait in ("duplicates", "stale_duplicates", "lag_s", "short_pages", "odd", "rate_limit")),
         "filter not applied for a while",
         "key refused for a while",
+        "the API's dates step back",
     ),
     "Faults of the API": tuple(f"fault {Fault(fault)}" for fault in FAULTS),
     "How windows were read": tuple(

@@ -1,5 +1,6 @@
 """One seed -> everything that a run is made of: how the API behaves, what breaks how often, how long it goes on."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 
@@ -17,7 +18,6 @@ _SLIPS = (Fault.ERROR_OBJECT, Fault.WRONG_TYPE, Fault.EMPTY_OBJECT, Fault.NULL)
 _SLOW = (Fault.SLOW, Fault.STALL, Fault.HUGE, Fault.BOMB)
 #: Every fault that a run may meet.
 FAULTS = (*DEFAULT_MIX, *_SLIPS, *_SLOW, *_REFUSALS)
-#: Oddities that matter to paging and to versions; what becomes of the others is tested with the mapping.
 #: Where a process can die, or be stopped: before and after everything that others can see.
 POINTS = (
     *("before plan", "after plan", "before unlock"),
@@ -29,8 +29,27 @@ COMMANDS = (
     *("admit", "release", "renew", "mark", "unissued", "lock", "unlock", "hold", "slow_down"),
     *("cursor", "move_cursor"),
 )
-#: The chance of death, of a stop and of a failing command where a run has its focus.
-FOCUS = 0.1
+#: Each run has its focus on some places, commands and faults, so that all are met often: so many of each sort.
+FOCUSED = 2
+#: Where a run has its focus, this is the chance of death, of a stop, of a failing command ...
+FOCUS = 0.35
+#: ... or more, where a run comes by seldom ...
+RARE: dict[str, float] = {"hold": 0.6, "slow_down": 0.6, "renew": 0.9}
+#: ... and this that a request meets a fault.
+FAULT_FOCUS = 0.6
+#: What is hardly met by the way is chosen as a focus more often, by this factor.
+_OFTEN: dict[str, float] = {
+    **dict.fromkeys(("before plan", "after plan", "before unlock", "renew"), 2),
+    "move_cursor": 3,
+    **dict.fromkeys((*_SLIPS, *_SLOW, *_REFUSALS), 1.5),
+    Fault.E401: 1,
+}
+#: Commands that are only given where the API asks to wait, or is slow: the faults that go with them.
+_COMPANY: dict[str, Sequence[Fault]] = {
+    **dict.fromkeys(("hold", "slow_down"), (Fault.E429, Fault.E429_AFTER, Fault.E503_AFTER)),
+    "renew": (Fault.SLOW, Fault.STALL),
+}
+#: Oddities that matter to paging and to versions; what becomes of the others is tested with the mapping.
 _ODD = (*sorted(UNUSABLE), Odd.TIME_SPELLING, Odd.NUL, Odd.STRING_NUMBERS)
 
 
@@ -70,6 +89,8 @@ class Scenario:
     deaf: bool
     #: the key is refused for a while
     revoked: bool
+    #: seconds by which the answers' dates run ahead until they step back to what `switches` say; 0: they do not
+    ahead_s: float
     # --- what breaks
     loss: float
     double: float
@@ -77,10 +98,13 @@ class Scenario:
     delay_s: float
     kill: float
     pause: float
-    #: places where that happens far more often, or none
-    kill_at: str
-    pause_at: str
-    redis_at: str
+    #: places where that happens far more often
+    kill_at: tuple[str, ...]
+    pause_at: tuple[str, ...]
+    #: commands to Redis that fail far more often
+    redis_at: tuple[str, ...]
+    #: faults that the API shows far more often
+    fault_at: tuple[str, ...]
     #: a failing statement, before or after its commit
     store_fault: float
     #: commands to Redis that fail, before or after they took effect
@@ -90,6 +114,11 @@ class Scenario:
     flushes: int
     #: an operator pauses, resumes, resets, asks for a backfill
     operator: bool
+
+    @property
+    def covered_ahead_s(self) -> float:
+        """How far beyond the API's present a window may have been read while its dates ran ahead."""
+        return max(0.0, self.ahead_s - self.settle_s)
 
     def as_dict(self) -> dict[str, object]:
         """Return the settings, for printing."""
@@ -112,12 +141,16 @@ def scenario(seed: int) -> Scenario:
     if switches["date_skew_s"]:
         # A date that counts from another clock than the answer's own asks for minutes each time.
         switches["retry_after"] = "seconds"
-    small = switches["order"] == "random"
+    small, cap = switches["order"] == "random", int(str(switches["page_cap"]))
+    redis_at = _focus(chance, COMMANDS) if rough else ()
+    fault_at = _focus(chance, FAULTS) if rough else ()
+    company = [pick(_COMPANY[command]) for command in redis_at if command in _COMPANY]
+    fault_at = (*company, *fault_at)[:FOCUSED]
     return Scenario(
         seed=seed,
         kinds=kinds,
         every_s=pick((60, 60, 120, 300)),
-        ticks=pick((3, 4, 6)),
+        ticks=pick((12, 18, 26)),
         beats=pick((1, 2)),
         settle_s=settle_s,
         overlap_s=overlap_s,
@@ -128,28 +161,34 @@ def scenario(seed: int) -> Scenario:
         concurrency=pick((1, 2, 3)),
         skew_s=pick((0, 0, 1, 60, 600)),
         switches=switches,
-        history={kind: _history(chance, page, whole=kind == _WHOLE) for kind in kinds},
-        bursts={kind: _bursts(chance, min(page, int(str(switches["page_cap"]))), small=small) for kind in kinds},
+        history={kind: _history(chance, min(page, cap), whole=kind == _WHOLE) for kind in kinds},
+        bursts={kind: _bursts(chance, min(page, cap), small=small) for kind in kinds},
         stir_every_s=pick((10, 20, 60)),
         late_rate=pick((0, 0.02, 0.1)),
         late_by_s=pick((overlap_s, overlap_s, 86400)),
-        deaf=some() < 0.08,
-        revoked=not calm and Random(f"{seed}/revoked").random() < 0.08,
+        deaf=some() < 0.25,
+        revoked=not calm and some() < 0.25,
+        ahead_s=settle_s + overlap_s * 0.4 if not calm and some() < 0.3 else 0.0,
         loss=rough * pick((0, 0.01, 0.05)),
         double=rough * pick((0, 0.02, 0.2)),
         delay=rough * pick((0, 0.05, 0.3)),
         delay_s=pick((1, 10, 120)),
         kill=rough * pick((0, 0.001, 0.01)),
         pause=rough * pick((0, 0.002, 0.01)),
-        kill_at=pick(POINTS) if rough else "",
-        pause_at=pick(POINTS) if rough else "",
-        redis_at=pick(COMMANDS) if rough else "",
-        store_fault=rough * pick((0, 0.002, 0.02)),
+        kill_at=_focus(chance, POINTS) if rough else (),
+        pause_at=_focus(chance, POINTS) if rough else (),
+        redis_at=redis_at,
+        fault_at=fault_at,
+        store_fault=rough * pick((0, 0.005, 0.03)),
         redis_fault=rough * pick((0, 0.005, 0.05)),
         outages=0 if calm else pick((0, 0, 1, 3)),
         flushes=0 if calm else pick((0, 0, 1, 3)),
         operator=not calm and some() < 0.25,
     )
+
+
+def _focus(chance: Random, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(chance.choices(names, [_OFTEN.get(name, 1) for name in names], k=FOCUSED))
 
 
 def _switches(chance: Random, page: int, settle_s: int, *, calm: bool) -> dict[str, object]:
@@ -158,9 +197,9 @@ def _switches(chance: Random, page: int, settle_s: int, *, calm: bool) -> dict[s
     order = pick(_CHOICES["order"])
     # With an order that is random for each request, and headers that lie about the end, nothing is left to go by.
     headers = pick([each for each in _CHOICES["headers"] if each != "wrong" or order != "random"])
-    cap = pick((500, 500, 500, 100, 40, 25))
+    cap = pick((500, 500, 500, 500, 100, 40, 25))
     faults: tuple[Fault, ...] = DEFAULT_MIX
-    for more, share in ((_SLIPS, 0.4), (_SLOW, 0.4), (_REFUSALS, 0.3)):
+    for more, share in ((_SLIPS, 0.5), (_SLOW, 0.5), (_REFUSALS, 0.5)):
         if chance.random() < share:
             faults += more
     return {
@@ -171,7 +210,7 @@ def _switches(chance: Random, page: int, settle_s: int, *, calm: bool) -> dict[s
         "beyond": pick(_CHOICES["beyond"]),
         "page_cap": cap,
         # Pages a little short of a cap are told from the last one by the headers alone.
-        "short_pages": 0.3 if page == 500 and cap == 500 and headers == "both" and chance.random() < 0.3 else 0.0,
+        "short_pages": 0.3 if page == 500 and cap == 500 and headers == "both" else 0.0,
         "duplicates": pick((0, 0, 0, 7)),
         "stale_duplicates": pick((0, 0, 0, 5)),
         "lag_s": pick((0.0, 0.0, settle_s * 0.9)),
@@ -179,7 +218,7 @@ def _switches(chance: Random, page: int, settle_s: int, *, calm: bool) -> dict[s
         "date_skew_s": pick((0.0, 0.0, 0.0, -300.0, settle_s * 0.5)),
         "retry_after": pick(_CHOICES["retry_after"]),
         "retry_after_s": pick((1, 1, 20)),
-        "fault_rate": 0.0 if calm else pick((0.0, 0.02, 0.1, 0.3)),
+        "fault_rate": 0.0 if calm else pick((0.0, 0.1, 0.3, 0.3)),
         "faults": faults,
         "slow_s": 20.0,
         "stall_s": 300.0,

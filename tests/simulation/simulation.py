@@ -24,12 +24,12 @@ import sqlalchemy as sa
 from config.celery import VISIBILITY_S
 from config.queues import Queue
 from config.schedule import SWEEP_EVERY_S, TICK_KEPT_AT_LEAST_S
-from humansync import pages, plan, reading, sync
+from humansync import pages, plan, reading, retry, sync
 from humansync.errors import StateUnavailable, StoreUnavailable
 from humansync.kinds import KINDS, Read
 from humansync.ledger import Purpose, WindowRow
 from humansync.parts import Parts
-from humansync.simulator.faults import Answer
+from humansync.simulator.faults import Answer, Fault
 from humansync.simulator.world import World
 from humansync.state.local import LocalBudget
 from humansync.store import make_engine, migrate
@@ -40,7 +40,7 @@ from tests.simulation.edges import SimApi, SimClock, SimShared, SimStore
 from tests.simulation.exercised import readings
 from tests.simulation.fibers import Fiber, Killed
 from tests.simulation.redis_model import RedisModel
-from tests.simulation.scenario import FOCUS, Scenario, scenario
+from tests.simulation.scenario import FAULT_FOCUS, FOCUS, RARE, Scenario, scenario
 from tests.simulation.watch import Broken, Request, Watch
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -123,6 +123,7 @@ class Simulation:
         self._generation = 0
         self._redis_down_ms = self._database_down_ms = 0
         self._dropped = 0
+        self._slips: Counter[tuple[str, ...]] = Counter()
         self.redis = RedisModel(lambda: self._t_ms / 1000, settings.rate_per_s, self._waiting)
         self._engine = engine
         self.world = self._made_world()
@@ -182,9 +183,10 @@ class Simulation:
         self.at(seconds, lambda: self._resume(step))
         step.fiber.park()
 
-    def strikes(self, rate: str, what: str, focus: bool = False) -> bool:
-        """Whether a fault of this rate strikes now, or of a much higher one where the run has its focus."""
-        chance: float = FOCUS if focus else getattr(self.scenario, rate)
+    def strikes(self, rate: str, what: str, command: str = "") -> bool:
+        """Whether a fault of this rate strikes now, or of a much higher one for the command that the run has its focus on."""
+        focus = command in self.scenario.redis_at
+        chance: float = RARE.get(command, FOCUS) if focus else getattr(self.scenario, rate)
         if self.quiet or not chance or self.chance.random() >= chance:
             return False
         self.tally[what] += 1
@@ -200,9 +202,9 @@ class Simulation:
         if self.quiet:
             return
         fate = self.chance.random()
-        # One place of each run is more dangerous than the others, so that all are reached often.
-        kill = FOCUS if name == self.scenario.kill_at else self.scenario.kill
-        pause = FOCUS if name == self.scenario.pause_at else self.scenario.pause
+        focus = RARE.get(name, FOCUS)
+        kill = focus if name in self.scenario.kill_at else self.scenario.kill
+        pause = focus if name in self.scenario.pause_at else self.scenario.pause
         if fate < kill:
             self.tally[f"kill {name}"] += 1
             self.say(f"killed {name}")
@@ -277,7 +279,7 @@ class Simulation:
         """Return the API's answer; records may change and arrive right after it."""
         step = self._step
         assert step is not None
-        answer = self.world.query(kind, params)
+        answer = self._answered(kind, params)
         self.tally["requests"] += 1
         for name, switched in self._readings:
             self.tally[f"{name}: {switched}"] += 1
@@ -291,6 +293,22 @@ class Simulation:
             late_s = self.chance.random() * self.scenario.late_by_s
             self.tally["records that came late"] += 1
             self.world.add(kind, 1, late_by_s=late_s)
+        return answer
+
+    def _answered(self, kind: str, params: Mapping[str, str]) -> Answer:
+        """Ask the world, with the faults that this run has its focus on.
+
+        Who says three times in a row over the same bounds that there is no list means that there is nothing there, and
+        is believed: a slip is made twice at most.
+        """
+        if self.scenario.fault_at and not self.quiet and self.chance.random() < FAULT_FOCUS:
+            self.world.fail_next(self.chance.choice(self.scenario.fault_at), kind=kind)
+        answer = self.world.query(kind, params)
+        while answer.fault in {Fault.EMPTY_OBJECT, Fault.NULL}:
+            self._slips[kind, *params.values()] += 1
+            if self._slips[kind, *params.values()] < retry.REFUSALS:
+                break
+            answer = self.world.query(kind, params)
         return answer
 
     def _stir(self) -> None:
@@ -541,6 +559,10 @@ class Simulation:
         self.tally["key refused for a while"] += on
         self.world.set(revoked=on)
 
+    def _step_back(self) -> None:
+        self.tally["the API's dates step back"] += 1
+        self.world.set(date_skew_s=self.scenario.switches["date_skew_s"])
+
     def _operate(self) -> None:
         """Do what an operator might, at any moment."""
         if self.quiet or self.database_down() or self.redis_down():
@@ -576,8 +598,10 @@ class Simulation:
             self._come_to_rest("the storm")
             for kind in settings.kinds:
                 if KINDS[kind].read is Read.WINDOWED and self._looker.kind(kind).disabled is None:
-                    # A planner whose clock is off plans that much too far ahead, and the overlap is that much shorter.
-                    self._compare(kind, max(0.0, settings.overlap_s - 2 * settings.skew_s))
+                    # A planner whose clock is off, or the API's, plans that much too far ahead, and the overlap is that
+                    # much shorter.
+                    ahead_s = 2 * settings.skew_s + settings.covered_ahead_s
+                    self._compare(kind, max(0.0, settings.overlap_s - ahead_s))
             self._events.clear()  # both beats stay away for a day, and with them the sweeps
             self._t_ms += 26 * 3600 * 1000
             self._calm()
@@ -613,9 +637,12 @@ class Simulation:
             self.at(began, lambda: self._deaf(True))
             self.at(began + length_s * 0.2, lambda: self._deaf(False))
         if settings.revoked:
-            began = Random(f"{settings.seed}/revoked at").random() * length_s * 0.7
+            began = chance.random() * length_s * 0.7
             self.at(began, lambda: self._revoked(True))
             self.at(began + min(length_s * 0.2, 120.0), lambda: self._revoked(False))
+        if settings.ahead_s:
+            self.world.set(date_skew_s=settings.ahead_s)
+            self.at(chance.random() * length_s, self._step_back)
         if settings.operator:
             for _ in range(5):
                 self.at(chance.random() * length_s, self._operate)
@@ -644,7 +671,9 @@ class Simulation:
     def _come_to_rest(self, after: str) -> None:
         """Let time pass until nothing is owed, and everything older than the end of the storm is covered."""
         limit_ms = self._t_ms + REST_WITHIN_S * 1000
-        wanted = self._api_now() + timedelta(seconds=float(str(self.scenario.switches["lag_s"])))
+        # Behind all that was read too early a window must have been read, whose overlap reaches back to the present.
+        ahead_s = float(str(self.scenario.switches["lag_s"])) + self.scenario.covered_ahead_s
+        wanted = self._api_now() + timedelta(seconds=ahead_s)
         while not self._at_rest(wanted):
             if self._t_ms > limit_ms:
                 raise Broken(f"convergence: no rest {REST_WITHIN_S} s after {after}: {self._unrest(wanted)}")
