@@ -182,13 +182,14 @@ class PostgresServer:
 
     def start(self) -> Self:
         """Start and wait until it accepts connections; a restart keeps the port."""
-        for _ in range(1 if self.port else PORT_TRIES):
+        for _ in range(PORT_TRIES):
             port = self.port or free_port()
             self.process = self._spawn(port)
             if self._ready():
                 self.port = port
                 return self
             self.stop()
+            time.sleep(0.2)  # after SIGKILL its children hold their memory a little longer, and it refuses to start
         raise RuntimeError(f"postgres did not start: {(self.folder / 'log').read_text()[-2000:]}")
 
     def stop(self, signum: int = signal.SIGINT) -> None:

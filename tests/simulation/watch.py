@@ -278,9 +278,12 @@ class Watch:
         read = [claim.window for claim in self._claims[kind]]
         return [gap for window in coverage for gap in gaps(window, read)]
 
-    def wrong_contents(self, kind: str, payloads: dict[str, str]) -> list[str]:
-        """Return which stored payloads are not the records of the truth."""
-        truth = self._world.truth(kind)
+    def wrong_contents(self, kind: str, payloads: dict[str, str], start: datetime | None) -> list[str]:
+        """Return which stored payloads are not the records of the truth, of those that were updated since the start.
+
+        What a backfill brought in from before the kind's start is not followed when it changes there.
+        """
+        truth = self._world.truth(kind, since=start)
         return [
             f"{kind} {name!r} has other contents"
             for name, payload in payloads.items()
