@@ -116,7 +116,7 @@ class Step:
     done: Window | None = None
     #: owed rows that take this row's place
     children: tuple[Window, ...] = ()
-    #: the row goes, and nothing takes its place: all of its window is still to come
+    #: the row goes, and nothing takes its place: none of its window is settled yet
     dropped: bool = False
     requests: int = 1
     #: learned: rows a full page really has
@@ -452,8 +452,8 @@ def _learn(row: WindowRow, step: Step, state: KindState, facts: Facts) -> Step:
 def _trim(row: WindowRow, step: Step, settle_s: float) -> Step:
     """Let a finished window end no closer to the API's clock than the settle delay.
 
-    What it leaves out is covered by nothing, so that the planner owes it again once it is over. It may be all: windows
-    that were planned while the API's clock ran ahead, or the newest parts of one that was cut.
+    What it leaves out is covered by nothing, so that the next live pass owes it. It may be all: windows that were
+    planned while the API's clock ran ahead, or the newest parts of one that was cut.
     """
     if step.read_at is None:
         return step
@@ -462,7 +462,7 @@ def _trim(row: WindowRow, step: Step, settle_s: float) -> Step:
     if whole.before <= edge:
         return step
     if whole.since >= edge:
-        why = f"{step.why}; not over yet by the API's clock"
+        why = f"{step.why}; not settled yet"
         return replace(step, why=why, state=State.OWED, done=None, read_at=None, dropped=not step.children)
     trimmed = Window(whole.since, edge)
     return replace(step, done=trimmed) if step.done else replace(step, window=trimmed)

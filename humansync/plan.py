@@ -75,7 +75,8 @@ def live(
     if KINDS[state.kind].read is Read.WHOLE:
         return Planned(_whole(coverage, active, end, step_s), changes)
     start = state.start
-    if start is None:
+    # A start in the API's future was found by a clock that ran ahead, of the host or of the API.
+    if start is None or (start > api_now and not coverage and not active):
         start = floor_second(parse_time(policy.since, api_now))
         changes["start"] = start
     if state.swept_at is None:

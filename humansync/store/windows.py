@@ -341,7 +341,7 @@ def advance(
 
 
 def remove(connection: sa.Connection, row: WindowRow) -> None:
-    """Delete a window whose place others take. Raises StaleEpoch if somebody else has moved it on."""
+    """Delete a window that others take the place of, or that is owed no more. Raises StaleEpoch as `advance` does."""
     _fenced(row, connection.execute(_REMOVE, {"fence_id": row.id, "fence_epoch": row.epoch}).rowcount)
 
 

@@ -12,7 +12,7 @@ _CHOICES = {spec.name: spec.choices for spec in specs()}
 #: Kinds of different shape; the reader treats all windowed kinds alike.
 _WINDOWED = ("activities", "heart_rates", "sleeps", "meals", "blood_pressures", "bmis")
 _WHOLE = "genetic_traits"
-#: A server that answers all of these with each request is believed after three in a row, so they come in small doses.
+#: Where these stay, a window is parked after three in a row, or its kind is left alone for a day.
 _REFUSALS = (Fault.E400, Fault.E401, Fault.E403, Fault.E404, Fault.REDIRECT)
 _SLIPS = (Fault.ERROR_OBJECT, Fault.WRONG_TYPE, Fault.EMPTY_OBJECT, Fault.NULL)
 _SLOW = (Fault.SLOW, Fault.STALL, Fault.HUGE, Fault.BOMB)
@@ -44,6 +44,9 @@ _OFTEN: dict[str, float] = {
     **dict.fromkeys((*_SLIPS, *_SLOW, *_REFUSALS), 1.5),
     Fault.E401: 1,
 }
+#: What is read while the API's dates run ahead counts as covered up to there. The overlap behind it must reach back to
+#: the present, and beyond it to what comes late: so much of it is used up.
+_COVERED_AHEAD = 0.4
 #: Commands that are only given where the API asks to wait, or is slow: the faults that go with them.
 _COMPANY: dict[str, Sequence[Fault]] = {
     **dict.fromkeys(("hold", "slow_down"), (Fault.E429, Fault.E429_AFTER, Fault.E503_AFTER)),
@@ -138,7 +141,8 @@ def scenario(seed: int) -> Scenario:
     switches = _switches(chance, page, settle_s, calm=calm)
     if _WHOLE in kinds:
         switches["drop"] = 0  # of traits few may vanish: a read that looks like a mass deletion is not believed
-    if switches["date_skew_s"]:
+    ahead_s = settle_s + overlap_s * _COVERED_AHEAD if not calm and some() < 0.3 else 0.0
+    if switches["date_skew_s"] or ahead_s:
         # A date that counts from another clock than the answer's own asks for minutes each time.
         switches["retry_after"] = "seconds"
     small, cap = switches["order"] == "random", int(str(switches["page_cap"]))
@@ -161,14 +165,14 @@ def scenario(seed: int) -> Scenario:
         concurrency=pick((1, 2, 3)),
         skew_s=pick((0, 0, 1, 60, 600)),
         switches=switches,
-        history={kind: _history(chance, min(page, cap), whole=kind == _WHOLE) for kind in kinds},
+        history={kind: _history(chance, page, cap, whole=kind == _WHOLE) for kind in kinds},
         bursts={kind: _bursts(chance, min(page, cap), small=small) for kind in kinds},
         stir_every_s=pick((10, 20, 60)),
         late_rate=pick((0, 0.02, 0.1)),
         late_by_s=pick((overlap_s, overlap_s, 86400)),
         deaf=some() < 0.25,
         revoked=not calm and some() < 0.25,
-        ahead_s=settle_s + overlap_s * 0.4 if not calm and some() < 0.3 else 0.0,
+        ahead_s=ahead_s,
         loss=rough * pick((0, 0.01, 0.05)),
         double=rough * pick((0, 0.02, 0.2)),
         delay=rough * pick((0, 0.05, 0.3)),
@@ -188,7 +192,10 @@ def scenario(seed: int) -> Scenario:
 
 
 def _focus(chance: Random, names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(chance.choices(names, [_OFTEN.get(name, 1) for name in names], k=FOCUSED))
+    found: list[str] = []
+    while len(found) < FOCUSED:
+        found += set(chance.choices(names, [_OFTEN.get(name, 1) for name in names])) - set(found)
+    return tuple(found)
 
 
 def _switches(chance: Random, page: int, settle_s: int, *, calm: bool) -> dict[str, object]:
@@ -234,10 +241,11 @@ def _switches(chance: Random, page: int, settle_s: int, *, calm: bool) -> dict[s
     }
 
 
-def _history(chance: Random, page: int, *, whole: bool) -> int:
+def _history(chance: Random, page: int, cap: int, *, whole: bool) -> int:
     if whole:
         return chance.choice((0, 10, page - 1, page, 2 * page + 7 if page < 500 else 300))
-    return chance.choice((0, 5, page - 1, page, page + 1, 3 * page if page < 500 else 600))
+    full = min(page, cap)
+    return chance.choice((0, 5, full - 1, full, full + 1, 3 * page if page < 500 else 600))
 
 
 def _bursts(chance: Random, page: int, *, small: bool) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from humansync.simulator.canon import digest, identity, parse
 from humansync.simulator.instants import from_ms, parse_iso, to_ms
 from humansync.simulator.shelf import Shelf, Version
 from humansync.simulator.world import World
-from humansync.windows import Window, gaps, prefix_end
+from humansync.windows import Window, floor_second, gaps, prefix_end
 
 _NEVER = float("-inf")
 
@@ -182,6 +182,9 @@ class Watch:
             return
         if not row.walk.offset:
             self._began[row.id] = request.at_ms
+            since = row.walk.lower or row.window.since
+            if step.dropped and request.date and since < floor_second(request.date - self._settle):
+                raise Broken(f"P8: window {row.id} was dropped at {request.date}, and part of it is settled")
         done = step.done or (step.window or row.window if step.state is State.DONE else None)
         if KINDS[row.kind].read is Read.WHOLE:
             if step.whole_read_at is not None:

@@ -135,6 +135,8 @@ def read(
         on_step(row, step)
         if step.children:
             queue.extend(replace(row, window=child, state=State.OWED, walk=step.walk) for child in step.children)
+        elif step.dropped:
+            continue
         elif step.state is State.DONE:
             covered.append(step.window or row.window)
         else:

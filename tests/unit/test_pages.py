@@ -208,13 +208,13 @@ def test_a_window_ends_no_closer_to_the_apis_clock_than_the_settle_delay() -> No
 
 
 @pytest.mark.parametrize("api_time", [MONTH.since, MONTH.since + timedelta(seconds=SETTLE_S)])
-def test_a_window_that_is_still_to_come_by_the_apis_clock_is_left_to_the_planner(api_time: datetime) -> None:
+def test_a_window_none_of_which_is_settled_by_the_apis_clock_is_left_to_the_planner(api_time: datetime) -> None:
     """Planned while that clock ran ahead, or the newest part of a window that was cut: nothing is wrong with it."""
     step = pages.settle(row(MONTH), KindState("activities"), pages.Facts(0, [], [], api_time), settle_s=SETTLE_S)
     assert (step.dropped, step.state, step.done, step.children) == (True, State.OWED, None, ())
 
 
-def test_a_pilot_that_is_still_to_come_leaves_the_rest_of_its_window_owed() -> None:
+def test_a_pilot_that_is_not_settled_leaves_the_rest_of_its_window_owed() -> None:
     pilot = Walk(lower=MONTH.before - timedelta(hours=1))
     facts = pages.Facts(0, [], [], MONTH.before - timedelta(hours=2))
     step = pages.settle(row(MONTH, pilot), KindState("activities"), facts, settle_s=SETTLE_S)

@@ -31,6 +31,20 @@ def test_a_kind_with_no_cursor_begins_as_far_back_as_the_setting_says() -> None:
     assert planned.changes["start"] == NOW - timedelta(days=30)
 
 
+def test_a_start_in_the_apis_future_is_found_anew_unless_something_was_read_from_there() -> None:
+    """A clock that ran ahead has found it: nothing would be owed until that time has come."""
+    ahead = replace(STATE, start=NOW + timedelta(hours=1))
+    planned = plan.live(ahead, [], [], POLICY, NOW, step_s=5)
+    assert planned.windows == [(Window(NOW - timedelta(days=30), HORIZON), Purpose.LIVE)]
+    assert planned.changes["start"] == NOW - timedelta(days=30)
+    read = Window(ahead.start, ahead.start + timedelta(hours=1)) if ahead.start else None
+    assert read is not None
+    for coverage, active in (([read], []), ([], [read])):
+        assert plan.live(ahead, coverage, active, POLICY, NOW, step_s=5) == plan.Planned()
+    asked_for = replace(STATE, start=NOW - timedelta(seconds=60))  # nothing of it is settled yet
+    assert plan.live(asked_for, [], [], POLICY, NOW, step_s=5) == plan.Planned()
+
+
 @pytest.mark.section9(14)
 def test_an_idle_kind_owes_one_window_from_the_overlap_behind_its_cursor() -> None:
     cursor = NOW - timedelta(seconds=600)
