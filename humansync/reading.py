@@ -237,8 +237,9 @@ def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[
     if step.largest or step.cap or step.gives_lists:
         parts.forget_state(row.kind)
     follow_ups = tuple(follow_up(parts, each) for each in rows)
-    if step.dropped and row.purpose is Purpose.LIVE:
-        # It was planned by another clock than this answer's, which is known now: something else is owed, at once.
+    if step.dropped and row.purpose is Purpose.LIVE and row.window.since >= plan.horizon(parts.policy, parts.api_now()):
+        # It was planned by another clock than this answer's, which is known now: something else is owed, at once. Where
+        # the planner would say the same again, it is a matter of seconds, and left to the next pass.
         follow_ups += tuple(plan_kind(parts, row.kind).follow_ups)
     finished = step.state is State.DONE or step.done is not None
     if finished and unknown:

@@ -106,6 +106,17 @@ def test_a_pass_whose_clock_was_wrong_is_planned_again_at_once(place: Place) -> 
     assert NOW - place.store.coverage(KIND)[-1].before < timedelta(minutes=3)
 
 
+def test_a_window_that_is_not_settled_by_a_second_is_left_to_the_next_pass(place: Place) -> None:
+    """Clocks agree to the second or two: planned again, it would be dropped again, request after request."""
+    place.parts.learn_clock(NOW + timedelta(seconds=1.5))
+    place.store.set_kind(KIND, start=NOW - timedelta(seconds=120))
+    outcome = take(place, planned(place))
+    assert (outcome.finished, outcome.follow_ups, rows(place.store, "sync_windows")) == (False, (), [])
+    place.clock.sleep(60)
+    place.sync()
+    assert len(place.store.coverage(KIND)) == 1
+
+
 # --- answers that are not to be believed ----------------------------------------------------------
 
 
