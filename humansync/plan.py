@@ -75,11 +75,11 @@ def live(
     if KINDS[state.kind].read is Read.WHOLE:
         return Planned(_whole(coverage, active, end, step_s), changes)
     start = state.start
-    # A start in the API's future was found by a clock that ran ahead, of the host or of the API.
-    if start is None or (start > api_now and not coverage and not active):
+    # A start far in the API's future was found by a clock that ran ahead, of the host or of the API.
+    if start is None or (start > api_now + LIVE_SPAN and not coverage and not active):
         start = floor_second(parse_time(policy.since, api_now))
         changes["start"] = start
-    if state.swept_at is None:
+    if state.swept_at is None or state.swept_at > api_now:
         changes["swept_at"] = api_now
     if start >= end:
         return Planned(changes=changes)

@@ -242,7 +242,7 @@ def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[
         # the planner would say the same again, it is a matter of seconds, and left to the next pass.
         follow_ups += tuple(plan_kind(parts, row.kind).follow_ups)
     finished = step.state is State.DONE or step.done is not None
-    if finished and unknown:
+    if unknown and (finished or step.dropped):
         follow_ups += _waiting(parts, row.kind)
     return Outcome(step.why, follow_ups, batch.received, seen[-1], len(batch.rejected), finished)
 

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -93,15 +94,28 @@ def test_windows_of_an_api_whose_clock_steps_back_are_owed_again_when_they_are_o
     assert len(place.store.coverage(KIND)) == 1
 
 
-def test_a_pass_whose_clock_was_wrong_is_planned_again_at_once(place: Place) -> None:
-    """Begun two months ahead, it has nothing to read: what it owes by the right clock follows in the same pass."""
-    ahead = timedelta(days=60)
-    place.parts.learn_clock(NOW + ahead)
-    step = planned(place)
-    outcome = take(place, step)
+def test_a_pass_that_began_in_the_apis_future_is_planned_again_at_once(place: Place) -> None:
+    """Two months ahead, it has nothing to read: what it owes by the right clock follows in the same pass."""
+    place.parts.learn_clock(NOW + timedelta(days=60))
+    outcome = take(place, planned(place))
     assert (outcome.finished, place.store.coverage(KIND)) == (False, [])
     while outcome.follow_ups:
         outcome = take(place, outcome.follow_ups[0])
+    assert place.store.versions(KINDS[KIND]).keys() == place.world.truth(KIND).keys()
+    assert NOW - place.store.coverage(KIND)[-1].before < timedelta(minutes=3)
+
+
+def test_windows_behind_one_that_is_still_to_come_are_read_at_once(place: Place) -> None:
+    """They have waited for the density that it would have shown."""
+    place.parts.learn_clock(NOW + timedelta(days=60))
+    place.parts.policy = replace(place.parts.policy, since="95d")
+    outcome = take(place, planned(place))
+    assert (outcome.finished, place.store.coverage(KIND)) == (False, [])
+    assert "owed" in {row["state"] for row in rows(place.store, "sync_windows")}
+    steps = deque(outcome.follow_ups)
+    while steps:
+        steps += take(place, steps.popleft()).follow_ups
+    assert {row["state"] for row in rows(place.store, "sync_windows")} == {"done"}
     assert place.store.versions(KINDS[KIND]).keys() == place.world.truth(KIND).keys()
     assert NOW - place.store.coverage(KIND)[-1].before < timedelta(minutes=3)
 

@@ -182,9 +182,9 @@ class Watch:
             return
         if not row.walk.offset:
             self._began[row.id] = request.at_ms
-            since = row.walk.lower or row.window.since
-            if step.dropped and request.date and since < floor_second(request.date - self._settle):
-                raise Broken(f"P8: window {row.id} was dropped at {request.date}, and part of it is settled")
+            since, read_at = row.walk.lower or row.window.since, row.walk.began_at or request.date
+            if step.dropped and read_at and since < floor_second(read_at - self._settle):
+                raise Broken(f"P8: window {row.id} was dropped at {read_at}, and part of it is settled")
         done = step.done or (step.window or row.window if step.state is State.DONE else None)
         if KINDS[row.kind].read is Read.WHOLE:
             if step.whole_read_at is not None:

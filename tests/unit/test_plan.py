@@ -31,9 +31,9 @@ def test_a_kind_with_no_cursor_begins_as_far_back_as_the_setting_says() -> None:
     assert planned.changes["start"] == NOW - timedelta(days=30)
 
 
-def test_a_start_in_the_apis_future_is_found_anew_unless_something_was_read_from_there() -> None:
+def test_a_start_far_in_the_apis_future_is_found_anew_unless_something_was_read_from_there() -> None:
     """A clock that ran ahead has found it: nothing would be owed until that time has come."""
-    ahead = replace(STATE, start=NOW + timedelta(hours=1))
+    ahead = replace(STATE, start=NOW + timedelta(days=2))
     planned = plan.live(ahead, [], [], POLICY, NOW, step_s=5)
     assert planned.windows == [(Window(NOW - timedelta(days=30), HORIZON), Purpose.LIVE)]
     assert planned.changes["start"] == NOW - timedelta(days=30)
@@ -41,8 +41,18 @@ def test_a_start_in_the_apis_future_is_found_anew_unless_something_was_read_from
     assert read is not None
     for coverage, active in (([read], []), ([], [read])):
         assert plan.live(ahead, coverage, active, POLICY, NOW, step_s=5) == plan.Planned()
-    asked_for = replace(STATE, start=NOW - timedelta(seconds=60))  # nothing of it is settled yet
-    assert plan.live(asked_for, [], [], POLICY, NOW, step_s=5) == plan.Planned()
+    for seconds in (-60, 90):  # nothing of it is settled yet, or clocks differ a little: what was asked for stays
+        asked_for = replace(STATE, start=NOW + timedelta(seconds=seconds))
+        assert plan.live(asked_for, [], [], POLICY, NOW, step_s=5) == plan.Planned()
+
+
+def test_a_second_look_that_a_clock_which_ran_ahead_put_off_is_due_a_day_from_now() -> None:
+    coverage = [Window(START, HORIZON)]
+    planned = plan.live(replace(STATE, swept_at=NOW + timedelta(days=9)), coverage, [], POLICY, NOW, step_s=5)
+    assert (planned.windows, planned.changes) == ([], {"swept_at": NOW})
+    later = NOW + plan.SWEEP_EVERY
+    again = plan.live(replace(STATE, swept_at=NOW), coverage, [], POLICY, later, step_s=5)
+    assert Purpose.SWEEP in {purpose for _, purpose in again.windows}
 
 
 @pytest.mark.section9(14)
