@@ -88,12 +88,14 @@ def assert_one_pass_each_period(live: Live, periods: int = 5) -> None:
     began = time.monotonic()
     live.api.control(change_per_s=1, add_per_s=1)
     time.sleep(periods * EVERY_S)
+    # On a busy machine a pass may come late: what counts is that there is one for about each period, and no second.
+    until("passes go on", lambda: all(live.requests(kind) - first[kind] >= periods / 2 for kind in live.kinds))
     live.api.control(change_per_s=0, add_per_s=0)
     passed = (time.monotonic() - began) / EVERY_S
     then = {kind: live.requests(kind) - first[kind] for kind in live.kinds}
     # The first figure may hold some periods of its own: the comparison takes time.
     assert all(count <= ONE_PASS + periods for count in first.values()), first
-    assert all(periods / 2 <= count <= passed + 1 for count in then.values()), then
+    assert all(count <= passed + 1 for count in then.values()), then
     until("what has changed is there", live.equal)
 
 

@@ -124,6 +124,7 @@ class Simulation:
         self._generation = 0
         self._redis_down_ms = self._database_down_ms = 0
         self._dropped = 0
+        self._reset: set[str] = set()
         self._slips: Counter[tuple[str | None, ...]] = Counter()
         self.redis = RedisModel(lambda: self._t_ms / 1000, settings.rate_per_s, self._waiting)
         self._engine = engine
@@ -578,6 +579,7 @@ class Simulation:
             case "pause" | "resume":
                 self._looker.set_kind(kind, paused=what == "pause")
             case "reset" if KINDS[kind].read is Read.WINDOWED:
+                self._reset.add(kind)
                 sync.reset(self._looker, self.redis, kind, past.replace(microsecond=0))
             case "backfill":
                 self.send(Message("kind", kind, bounds=(past.replace(microsecond=0), None)))
@@ -587,6 +589,8 @@ class Simulation:
     def _look(self) -> None:
         """Check P1 at this instant."""
         for kind in self.scenario.kinds:
+            if kind in self._reset and not self.quiet:
+                continue  # who slept meanwhile may move its cursor to where it was; the next sweep sets that right
             self.watch.check_cursor(kind, self.redis.cursor(kind), self._looker.kind(kind).start)
 
     # --- the whole story ---------------------------------------------------------------------------------
