@@ -19,12 +19,8 @@ def readings(settings: Scenario) -> list[tuple[str, str]]:
     found = [(name, str(switches[name])) for name in _SWITCHES]
     found.append(("bounds compared", "in whole seconds" if switches["truncate"] else "in milliseconds"))
     found.append(("pages", "capped" if cap < settings.page else "as long as asked"))
-    found.append(
-        (
-            "the API's clock",
-            "off" if switches["clock_skew_s"] or switches["date_skew_s"] or settings.ahead_s else "right",
-        )
-    )
+    off = switches["clock_skew_s"] or switches["date_skew_s"] or settings.ahead_s
+    found.append(("the API's clock", "off" if off else "right"))
     found.append(("the hosts' clocks", "off" if settings.skew_s else "right"))
     traits = ("duplicates", "stale_duplicates", "lag_s", "short_pages", "odd", "rate_limit")
     return found + [(name, "yes") for name in traits if switches[name]]
