@@ -238,18 +238,20 @@ def _is_last(row: WindowRow, state: KindState, facts: Facts) -> bool:
         return True
     if (facts.total is not None and facts.total > reached) or facts.has_next:
         return False
-    return not _nearly_full(facts.received, page_size(row, state)) and _too_short(facts.received, state)
+    page = page_size(row, state)
+    return not _nearly_full(facts.received, page) and _too_short(facts.received, page, state)
 
 
 def _nearly_full(received: int, full: int) -> bool:
     return received >= full - max(FILTERED_ROWS, FILTERED * full)
 
 
-def _too_short(received: int, state: KindState) -> bool:
-    """Whether so few records are no full page of this server's, not even one that it filtered."""
+def _too_short(received: int, page: int, state: KindState) -> bool:
+    """Whether so few records are no full page of this server's, nor of what it was asked for, not even a filtered one."""
     if received < SMALLEST_CAP:
         return True
-    return received < state.largest_page and not _nearly_full(received, state.largest_page)
+    full = min(page, state.largest_page)
+    return received < full and not _nearly_full(received, full)
 
 
 def _unchanged(state: KindState, facts: Facts) -> bool:
@@ -335,7 +337,7 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         # but rows only leave, so that one more page shows all that are left.
         again = replace(_again(walk, quiet=0), shown=walk.offset + walk.overlap)
         return Step(State.WALKING, again, "no more than a page is left: all of it once more")
-    short = facts.received < page and (beyond == 0 or _too_short(facts.received, state))
+    short = facts.received < page and (beyond == 0 or _too_short(facts.received, page, state))
     if short and not (unstable and divisible):
         return _end_of_walk(row, state, facts, kind)
     if divisible:

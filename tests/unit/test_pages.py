@@ -290,6 +290,16 @@ def test_a_short_page_behind_the_anchor_ends_a_walk_only_where_longer_ones_were_
     assert settled(row(HOT, WALK), facts(25, ANCHOR), largest=25).state is State.DONE
 
 
+@pytest.mark.section9(6)
+@pytest.mark.parametrize(
+    ("received", "limit", "state"), [(494, 497, State.WALKING), (98, 100, State.WALKING), (90, 100, State.DONE)]
+)
+def test_a_page_a_little_short_of_what_was_asked_for_ends_no_walk(received: int, limit: int, state: State) -> None:
+    """A server that filters after it has paged, asked for fewer rows than it has given before."""
+    step = settled(row(HOT, replace(WALK, limit=limit)), facts(received, ANCHOR), largest=500)
+    assert step.state is state
+
+
 @pytest.mark.parametrize(
     "walk",
     [
