@@ -233,6 +233,7 @@ def test_who_knows_what_an_unfinished_window_is_worth_may_read_it_all_the_same()
     [
         (499, 500, 500, State.WALKING),  # a server that filters after it has paged
         (99, 100, 500, State.WALKING),  # the same, asked for less than it has given before
+        (19, 20, 500, State.WALKING),  # and for very little
         (100, 500, 0, State.WALKING),  # nothing longer was ever seen
         (100, 500, 100, State.WALKING),  # nor here
         (101, 500, 104, State.WALKING),  # a capped page, filtered afterwards
