@@ -143,6 +143,25 @@ def test_a_hollow_answer_ends_no_window_until_it_is_given_three_times(place: Pla
     assert take(place, outcome.follow_ups[0]).finished
 
 
+@pytest.mark.parametrize("fault", [Fault.E400, Fault.E404])
+def test_a_refusal_behind_a_page_of_one_record_is_the_end_when_given_three_times(place: Place, fault: Fault) -> None:
+    """There, no row of the page before would be shown again, and nothing else contradicts a slip."""
+    kind = "genetic_traits"
+    place.world.load([kind], 5, 20, until=NOW - HOUR)
+    found = place.store.row(planned(place, kind).window_id)
+    assert found is not None
+    now = place.clock.now()
+    row = place.store.fail(found[0], error="large", now=now, not_before=None, state=State.OWED, walk=Walk(limit=1))
+    (step,) = take(place, sync.follow_up(place.parts, row)).follow_ups
+    for _ in range(2):
+        place.world.fail_next(fault, kind=kind)
+        outcome = take(place, step)
+        assert (outcome.what, outcome.finished) == ("retry", False)
+        (step,) = outcome.follow_ups
+    place.world.fail_next(fault, kind=kind)
+    assert take(place, step).finished
+
+
 def test_other_failures_are_no_confirmation_of_a_hollow_answer(place: Place) -> None:
     outcome = heard(place, Fault.NULL, 2)
     for fault in (Fault.E500, Fault.EMPTY_OBJECT, Fault.NULL):

@@ -349,6 +349,15 @@ _READER = (
         tests=_in(_PAGES, "what_lies_before_a_pilot_stays_owed_when_the_pilot_is_cut"),
     ),
     Mutant(
+        name="refusal behind a page of one record",
+        guards="Where no row of the page before can reappear, one refusal is no end: it is believed when given three times.",
+        promise="P1",
+        file="humansync/reading.py",
+        text="if not row.walk.overlap and row.walk.hollow + 1 < retry.REFUSALS:",
+        instead="if False:",
+        tests=_in(_STEPS, "a_refusal_behind_a_page_of_one_record_is_the_end_when_given_three_times"),
+    ),
+    Mutant(
         name="filtered page of a limited walk",
         guards="A page a few rows short of what was asked for may be a full one, though longer ones were seen: no end.",
         promise="P1",
