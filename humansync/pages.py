@@ -315,10 +315,13 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     places = [i for i, identity in enumerate(facts.identities) if identity in seen]
     part = Window(lower_bound(row), row.window.before)
     divisible = kind.read is Read.WINDOWED and part.seconds > 1
-    if not places and facts.received == walk.overlap == 0:
-        return _complete(row, state, facts, kind, "one record, and nothing behind it")
+    # Without an overlap no row of the page before would be on this one, and none tells whether others left meanwhile.
+    passes = walk.unstable and not divisible
+    if not walk.overlap and (not facts.received or (places and not passes)):
+        # Passes over an order that changes are compared with each other, and a refusal may be a slip.
+        return _end_of_walk(row, state, facts, kind) if passes and not facts.hollow else _from_the_front(row, facts)
     # Where the order is known to change, a missing anchor tells nothing: passes without news are the proof.
-    if not places and (divisible or not walk.unstable or not facts.received):
+    if not places and (not passes or not facts.received):
         return _step_back(row)
     last = places[-1] if places else -1
     stepped_back = walk.misses > 0
@@ -337,7 +340,9 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         # but rows only leave, so that one more page shows all that are left.
         again = replace(_again(walk, quiet=0), shown=walk.offset + walk.overlap)
         return Step(State.WALKING, again, "no more than a page is left: all of it once more")
-    short = facts.received < page and (beyond == 0 or _too_short(facts.received, page, state))
+    # Headers are no help where the order changes: what is missing then is not behind this page.
+    last_one = _too_short(facts.received, page, state) if unstable else _is_last(row, state, facts)
+    short = facts.received < page and (beyond == 0 or last_one)
     if short and not (unstable and divisible):
         return _end_of_walk(row, state, facts, kind)
     if divisible:
@@ -376,12 +381,22 @@ def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:
     return Step(State.WALKING, walk, why)
 
 
+def _from_the_front(row: WindowRow, facts: Facts) -> Step:
+    """Nothing followed one record, or it came again: both may be so because others left. Read all of it once more."""
+    walk = row.walk
+    if walk.number >= PASSES:
+        raise Uncertain(f"{PASSES} passes over one window did not agree")
+    # Rows only leave: of one record with nothing behind it, one is left at most, and a page that has room for two tells.
+    shown = walk.offset if walk.offset == 1 and not facts.received else 0
+    return Step(State.WALKING, replace(_again(walk, walk.quiet), shown=shown), "one record: all of it once more")
+
+
 def _step_back(row: WindowRow) -> Step:
     """The anchor is gone: more rows left than the overlap holds. Go back, or begin again."""
     walk = row.walk
     if walk.number >= PASSES:
         raise Uncertain(f"{PASSES} passes over one window did not agree")
-    if walk.misses >= MISSES or walk.offset <= 1:
+    if walk.misses >= MISSES or walk.offset <= 1 or not walk.overlap:
         return Step(State.WALKING, _again(walk, quiet=0), "anchor lost: from the beginning")
     overlap = walk.overlap * 2
     back = replace(walk, offset=max(1, walk.offset - overlap), overlap=overlap, misses=walk.misses + 1)

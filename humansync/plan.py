@@ -72,6 +72,8 @@ def live(
             return Planned(changes=changes)
         changes |= {"disabled": None, "disabled_at": None}
     end = horizon(policy, api_now)
+    second_look = _second_look(state, api_now)
+    changes |= second_look
     if KINDS[state.kind].read is Read.WHOLE:
         return Planned(_whole(coverage, active, end, step_s), changes)
     start = state.start
@@ -79,17 +81,27 @@ def live(
     if start is None or (start > api_now + LIVE_SPAN and not coverage and not active):
         start = floor_second(parse_time(policy.since, api_now))
         changes["start"] = start
-    if state.swept_at is None or state.swept_at > api_now:
-        changes["swept_at"] = api_now
     if start >= end:
         return Planned(changes=changes)
     windows = _owed(start, end, [*coverage, *active], policy.overlap_s, step_s)
     planned = [(window, Purpose.LIVE) for window in windows]
-    if state.swept_at is not None and api_now - state.swept_at >= SWEEP_EVERY:
-        changes |= {"swept_at": api_now, "page_cap": None}
+    if "page_cap" in second_look:
         span = Window(max(start, end - SWEEP_SPAN), end)
         planned += [(again, Purpose.SWEEP) for window in merge(coverage) if (again := _common(window, span))]
     return Planned(planned, changes)
+
+
+def _second_look(state: KindState, api_now: datetime) -> dict[str, object]:
+    """Return what is to be set because recent days are due to be read again, or because a day begins to count.
+
+    What was learned of the server's pages goes then, and is learned anew of what is read again: the server may have
+    changed, and a page that is shorter than those of yesterday may be a full one of today.
+    """
+    if state.swept_at is None or state.swept_at > api_now:
+        return {"swept_at": api_now}
+    if api_now - state.swept_at >= SWEEP_EVERY:
+        return {"swept_at": api_now, "page_cap": None, "largest_page": 0}
+    return {}
 
 
 def _owed(start: datetime, end: datetime, busy: Sequence[Window], overlap_s: float, step_s: float) -> list[Window]:

@@ -182,9 +182,6 @@ def fetch_page(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask) -
     except (errors.NotOffered, errors.BadRequest) as error:
         if not ask.offset:
             raise
-        if not row.walk.overlap and row.walk.hollow + 1 < retry.REFUSALS:
-            # No row of the page before would be on this one: nothing but its word says that the end is reached.
-            raise errors.Hollow(str(error), status=error.status) from error
         log.info("refused beyond the end", extra={"kind": kind.name, "status": error.status, "offset": ask.offset})
         return Page([], None, None, None, 0, 0.0, hollow=True)
     parts.learn_clock(page.api_time)

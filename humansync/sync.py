@@ -192,6 +192,8 @@ def follow_up(parts: Parts, row: WindowRow, delay_s: float = 0.0) -> FollowUp:
     live = plan.is_live(row.window, row.purpose, parts.api_now())
     new = Walk(sized=row.walk.sized)
     untouched = replace(row, state=State.OWED, walk=new, attempts=0, not_before=None, last_error=None) == row
+    # A second look reads by what is known of the kind now: that of a second ago may have been forgotten since.
+    untouched = untouched and row.purpose is not Purpose.SWEEP
     return FollowUp(row.id, row.epoch, row.kind, row.window, first, live, delay_s, row if untouched else None)
 
 

@@ -307,10 +307,7 @@ class Simulation:
             self.world.fail_next(self.chance.choice(self.scenario.fault_at), kind=kind)
         answer = self.world.query(kind, params)
         bounds = (kind, params.get("updated_since"), params.get("updated_before"), params["offset"])
-        slips = {Fault.EMPTY_OBJECT, Fault.NULL}
-        if params["offset"] != "0":  # behind a page of one record, a refusal says the same
-            slips |= {Fault.E400, Fault.E403, Fault.E404, Fault.REDIRECT}
-        while answer.fault in slips:
+        while answer.fault in {Fault.EMPTY_OBJECT, Fault.NULL}:
             self._slips[bounds] += 1
             if self._slips[bounds] < retry.REFUSALS:
                 break

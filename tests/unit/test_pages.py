@@ -292,13 +292,69 @@ def test_a_short_page_behind_the_anchor_ends_a_walk_only_where_longer_ones_were_
 
 
 @pytest.mark.section9(6)
+@pytest.mark.parametrize("unstable", [False, True])
 @pytest.mark.parametrize(
-    ("received", "limit", "state"), [(494, 497, State.WALKING), (98, 100, State.WALKING), (90, 100, State.DONE)]
+    ("received", "limit", "more"), [(494, 497, True), (98, 100, True), (90, 100, False), (31, 34, True)]
 )
-def test_a_page_a_little_short_of_what_was_asked_for_ends_no_walk(received: int, limit: int, state: State) -> None:
+def test_a_page_a_little_short_of_what_was_asked_for_ends_no_walk(
+    received: int, limit: int, more: bool, unstable: bool
+) -> None:
     """A server that filters after it has paged, asked for fewer rows than it has given before."""
-    step = settled(row(HOT, replace(WALK, limit=limit)), facts(received, ANCHOR), largest=500)
-    assert step.state is state
+    walk = replace(WALK, limit=limit, unstable=unstable)
+    assert (settled(row(HOT, walk), facts(received, ANCHOR), largest=500).why == "more pages") is more
+
+
+@pytest.mark.section9(6)
+@pytest.mark.parametrize(("received", "limit", "more"), [(9, 10, True), (7, 10, True), (6, 10, False), (14, 15, True)])
+def test_a_page_of_few_records_is_no_end_because_it_has_few(received: int, limit: int, more: bool) -> None:
+    """Records may be so large that pages hold a dozen: then so few are nearly a full page."""
+    walk = replace(WALK, limit=limit, overlap=5, anchor=ANCHOR[:5])
+    assert (settled(row(HOT, walk), facts(received, ANCHOR[:5])).why == "more pages") is more
+
+
+@pytest.mark.section9(1, 6)
+@pytest.mark.parametrize("header", [{"total": 1000}, {"has_next": True}])
+def test_a_header_that_promises_more_is_heard_on_every_page_of_a_walk(header: dict[str, Any]) -> None:
+    """Longer pages were seen, but the server may have begun to give shorter ones."""
+    assert settled(row(HOT, WALK), facts(100, ANCHOR)).state is State.DONE
+    assert settled(row(HOT, WALK), facts(100, ANCHOR, **header)).why == "more pages"
+    assert settled(row(HOT, WALK), facts(25, ANCHOR, **header)).state is State.DONE  # it was wrong
+    for kind in ("activities", "genetic_traits"):
+        api = ModelApi(spread(1000, HOT), cap=100, with_total="total" in header, with_link="has_next" in header)
+        assert missing(api, dict(read(api, HOT, kind=kind, largest_page=500).stored), HOT) == []
+
+
+ALONE = Walk(offset=1, overlap=0, anchor=("a",), limit=2, began_at=NOW)
+
+
+@pytest.mark.parametrize("limit", [2, None])
+@pytest.mark.parametrize("window", [HOT, MONTH])
+def test_one_record_with_nothing_behind_it_is_read_once_more(window: Window, limit: int | None) -> None:
+    """It may have left, and what was behind it stands in its place: only a page with room for two tells."""
+    again = settled(row(window, replace(ALONE, limit=limit)), facts(0))
+    assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 1)
+    assert again.walk.limit is None or again.walk.limit >= 2
+    for left in (0, 1):
+        assert settled(row(window, again.walk), facts(left, total=9), largest=0).state is State.DONE
+    assert settled(row(window, again.walk), facts(2, total=9)).state is not State.DONE
+
+
+def test_one_record_that_comes_again_behind_itself_is_no_anchor() -> None:
+    """Rows of a kind read whole move when they change, past others that no page has shown."""
+    for page in (facts(1, ("a",)), facts(2, ("a",))):
+        again = settled(row(HOT, ALONE), page)
+        assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 0)
+    further = settled(row(HOT, replace(ALONE, offset=7)), facts(0))
+    assert (further.state, further.walk.offset, further.walk.shown) == (State.WALKING, 0, 0)
+    with pytest.raises(Uncertain, match="did not agree"):
+        settled(row(HOT, replace(ALONE, number=pages.PASSES)), facts(0))
+
+
+def test_in_changing_order_the_end_behind_one_record_ends_a_pass_unless_it_was_a_refusal() -> None:
+    walk = replace(ALONE, offset=7, unstable=True, quiet=3)
+    ended, refused = (settled(row(HOT, walk), facts(0, hollow=hollow)) for hollow in (False, True))
+    assert (ended.why, ended.walk.quiet) == ("order changes: another pass", 4)
+    assert (refused.state, refused.walk.offset, refused.walk.quiet) == (State.WALKING, 0, 3)
 
 
 @pytest.mark.parametrize(

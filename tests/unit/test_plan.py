@@ -115,7 +115,19 @@ def test_recent_days_are_read_again_once_a_day() -> None:
     planned = plan.live(swept, [Window(START, HORIZON)], [], POLICY, NOW, step_s=5)
     assert planned.windows == [(Window(HORIZON - timedelta(days=3), HORIZON), Purpose.SWEEP)]
     assert planned.changes["swept_at"] == NOW
-    assert planned.changes["page_cap"] is None  # learned anew: the server may have changed
+    assert (planned.changes["page_cap"], planned.changes["largest_page"]) == (None, 0)
+
+
+@pytest.mark.section9(6)
+@pytest.mark.parametrize("kind", ["activities", "genetic_traits"])
+def test_what_is_known_of_a_servers_pages_is_forgotten_once_a_day(kind: str) -> None:
+    """The server may have changed: a full page of today may be shorter than those of yesterday."""
+    state = KindState(kind, start=START, swept_at=NOW - timedelta(hours=23), page_cap=100, largest_page=500)
+    for after, forgotten in ((0, {}), (1, {"page_cap": None, "largest_page": 0})):
+        now = NOW + timedelta(hours=after)
+        changes = plan.live(state, [], [], POLICY, now, step_s=5).changes
+        assert changes == ({"swept_at": now, **forgotten} if forgotten else {})
+    assert plan.live(KindState(kind), [], [], POLICY, NOW, step_s=5).changes["swept_at"] == NOW
 
 
 def test_a_collection_without_times_makes_one_pass_at_a_time() -> None:
