@@ -13,7 +13,8 @@ from alembic.migration import MigrationContext
 
 from humansync.errors import StoreUnavailable
 from humansync.store import Store, make_engine, migrate, schema_version
-from humansync.store.schema import _LOCK, HEAD, VERSION_TABLE
+from humansync.store.engine import WRITES
+from humansync.store.schema import _LOCK, HEAD, VERSION_TABLE, upgrade
 from humansync.store.tables import metadata
 from tests.servers import PostgresServer
 
@@ -25,8 +26,11 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-def described(engine: sa.Engine) -> dict[str, list[Any]]:
-    """Return what the database itself says of its tables and indexes, partial ones' conditions included."""
+def described(engine: sa.Engine, table: str | None = None) -> dict[str, list[Any]]:
+    """Return what the database itself says of its tables and indexes, partial ones' conditions included.
+
+    table: that one alone; without it all but Alembic's.
+    """
     if engine.dialect.name == "sqlite":
         tables = 'SELECT m.name, c.name, upper(c.type), c."notnull", c.dflt_value, c.pk FROM sqlite_master m, '
         tables += "pragma_table_info(m.name) c WHERE m.type = 'table'"
@@ -41,21 +45,39 @@ def described(engine: sa.Engine) -> dict[str, list[Any]]:
             what: sorted(map(repr, connection.exec_driver_sql(query)))
             for what, query in [("t", tables), ("i", indexes)]
         }
-    return {what: [line for line in lines if VERSION_TABLE not in line] for what, lines in found.items()}
+    return {
+        what: [line for line in lines if (table in line if table else VERSION_TABLE not in line)]
+        for what, lines in found.items()
+    }
 
 
-def test_a_migrated_schema_is_todays(engine: sa.Engine) -> None:
-    migrate(engine)
+def test_the_revisions_make_todays_schema(engine: sa.Engine) -> None:
+    """Change a table, or a revision, alone: databases of an earlier version would never become today's."""
+    with engine.execution_options(**{WRITES: True}).begin() as connection:
+        upgrade(connection)
     with engine.connect() as connection:
         options = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
-    migrated = described(engine)
+    revised, version = described(engine), described(engine, VERSION_TABLE)
+    assert len(revised["i"]) >= 20
     with engine.begin() as connection:
         metadata.drop_all(connection)
-        metadata.create_all(connection)
-    assert described(engine) == migrated
-    assert len(migrated["i"]) >= 20
+        connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
+    migrate(engine)
+    assert described(engine) == revised
+    assert described(engine, VERSION_TABLE) == version
+    assert schema_version(engine) == (HEAD, HEAD)
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_database_of_an_earlier_version_is_brought_to_todays(engine: sa.Engine, revision: str) -> None:
+    with engine.execution_options(**{WRITES: True}).begin() as connection:
+        upgrade(connection, revision)
+    assert schema_version(engine) == (revision, HEAD)
+    migrate(engine)
+    assert schema_version(engine) == (HEAD, HEAD)
+    Store(engine).kinds()
 
 
 def test_the_version_of_a_database(engine: sa.Engine) -> None:
