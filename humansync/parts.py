@@ -15,6 +15,8 @@ from humansync.store import Store
 
 #: A kind's density is looked up at most this often: it costs a query, and only steers the cutting.
 DENSITY_S = 2.0
+#: Where there is none yet it may be known any moment, but not three times a page.
+UNKNOWN_S = 0.25
 #: A kind is looked up at most this often where a window's message says the rest: that it is paused or disabled is
 #: noticed so late.
 STATE_S = 1.0
@@ -144,13 +146,24 @@ class Parts:
     _states: dict[str, tuple[datetime, KindState]] = field(default_factory=dict)
     _densities: dict[str, tuple[datetime, float | None]] = field(default_factory=dict)
 
-    def density(self, kind: str) -> float | None:
-        """Return the kind's rows per second by experience, a few seconds old at most; None before the first."""
+    def density(self, kind: str, *, anew: bool = False) -> float | None:
+        """Return the kind's rows per second by experience, a few seconds old at most; None before the first.
+
+        anew: look once more where there was none a moment ago.
+        """
         now = self.clock.now()
         known = self._densities.get(kind)
-        if known is None or known[1] is None or abs((now - known[0]).total_seconds()) > DENSITY_S:
+        if known is None or (anew and known[1] is None) or self._old(known, now):
             known = self._densities[kind] = (now, self.store.density(kind))
         return known[1]
+
+    def forget_density(self, kind: str) -> None:
+        """Look a kind's density up anew: it may be known by now."""
+        self._densities.pop(kind, None)
+
+    @staticmethod
+    def _old(known: tuple[datetime, float | None], now: datetime) -> bool:
+        return abs((now - known[0]).total_seconds()) > (UNKNOWN_S if known[1] is None else DENSITY_S)
 
     def state(self, kind: str) -> KindState:
         """Return what lasts about a kind, a second old at most."""

@@ -59,7 +59,8 @@ def read(parts: Parts, window_id: int, epoch: int, told: WindowRow | None = None
     now = parts.clock.now()
     if row.not_before is not None and row.not_before > now:
         return Outcome("too early")
-    step = pages.presplit(row, state, parts.density(row.kind))
+    # Only an untouched window is cut without a look, and a look costs more than to ask the database once more.
+    step = pages.presplit(row, state, parts.density(row.kind, anew=True)) if row.walk == Walk() else None
     if step is not None:
         return _apply(parts, row, records.NOTHING, lambda _: step)
     return _with_lease(parts, row, state, told=told is not None)
@@ -243,6 +244,7 @@ def _apply(parts: Parts, row: WindowRow, batch: records.Batch, settle: Callable[
         follow_ups += tuple(plan_kind(parts, row.kind).follow_ups)
     finished = step.state is State.DONE or step.done is not None
     if unknown and (finished or step.dropped):
+        parts.forget_density(row.kind)
         follow_ups += _waiting(parts, row.kind)
     return Outcome(step.why, follow_ups, batch.received, seen[-1], len(batch.rejected), finished)
 

@@ -286,6 +286,22 @@ def test_the_apis_clock_counts_where_it_differs_from_ours(place: Place) -> None:
     assert NOW - HOUR <= row["read_at"] < NOW - HOUR / 2
 
 
+def test_what_is_not_known_of_a_kind_yet_is_not_looked_up_three_times_a_page(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    density = place.store.density
+
+    def counted(kind: str) -> float | None:
+        asked.append(kind)
+        return density(kind)
+
+    monkeypatch.setattr(place.store, "density", counted)
+    assert take(place, planned(place)).finished
+    assert asked == [KIND, KIND]  # of the plan, and of a window that might have been cut without a look
+    assert place.parts.density(KIND)
+
+
 def test_a_throttled_process_has_fewer_requests_under_way(place: Place) -> None:
     place.parts.gate = gate = Gate(16)
     heard(place, Fault.E429_AFTER, 1)
