@@ -34,6 +34,8 @@ FILL = 0.9
 SMALLEST_CAP = 20
 #: A page short by this share of it, or by so few rows, may be a full one that a server filtered afterwards.
 FILTERED, FILTERED_ROWS = 0.01, 3
+#: Of a page that is asked to hold so few records, a full one cannot be told from a filtered one.
+TINY = 2 * FILTERED_ROWS
 #: A cut by the API's own total may make this many windows ...
 PARTS_BY_TOTAL = 2048
 #: ... and one by an estimate only so many ...
@@ -233,25 +235,28 @@ def _is_last(row: WindowRow, state: KindState, facts: Facts) -> bool:
     The server may cap pages below what we asked. A page shorter than one it has already given
     cannot be capped; nor can a very short one. Headers only cross-check, and may ask for more.
     """
-    reached = row.walk.offset + facts.received
     if facts.received == 0:
         return True
-    if (facts.total is not None and facts.total > reached) or facts.has_next:
+    if _promises_more(row, facts):
         return False
-    page = page_size(row, state)
-    return not _nearly_full(facts.received, page) and _too_short(facts.received, page, state)
+    return not _nearly_full(facts.received, page_size(row, state)) and _too_short(facts.received, state)
+
+
+def _promises_more(row: WindowRow, facts: Facts) -> bool:
+    """Whether a header names more than has come."""
+    reached = row.walk.offset + facts.received
+    return (facts.total is not None and facts.total > reached) or bool(facts.has_next)
 
 
 def _nearly_full(received: int, full: int) -> bool:
     return received >= full - max(FILTERED_ROWS, FILTERED * full)
 
 
-def _too_short(received: int, page: int, state: KindState) -> bool:
-    """Whether so few records are no full page of this server's, nor of what it was asked for, not even a filtered one."""
+def _too_short(received: int, state: KindState) -> bool:
+    """Whether so few records are no full page of this server's, not even one that it filtered."""
     if received < SMALLEST_CAP:
         return True
-    full = min(page, state.largest_page)
-    return received < full and not _nearly_full(received, full)
+    return received < state.largest_page and not _nearly_full(received, state.largest_page)
 
 
 def _unchanged(state: KindState, facts: Facts) -> bool:
@@ -340,12 +345,14 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         # but rows only leave, so that one more page shows all that are left.
         again = replace(_again(walk, quiet=0), shown=walk.offset + walk.overlap)
         return Step(State.WALKING, again, "no more than a page is left: all of it once more")
-    # Headers are no help where the order changes: what is missing then is not behind this page.
-    last_one = _too_short(facts.received, page, state) if unstable else _is_last(row, state, facts)
-    short = facts.received < page and (beyond == 0 or last_one)
-    if short and not (unstable and divisible):
+    # Each page of a few records is nearly full: passes over an order that changes would never end.
+    maybe_full = _nearly_full(facts.received, page) and not (unstable and page <= TINY)
+    short = facts.received < page and (beyond == 0 or (not maybe_full and _too_short(facts.received, state)))
+    # What passes have not seen need not be behind this page: to them headers say nothing.
+    promised = short and beyond > 0 and not unstable and _promises_more(row, facts)
+    if short and not promised and not (unstable and divisible):
         return _end_of_walk(row, state, facts, kind)
-    if divisible:
+    if divisible and not promised:
         # Only the end was to be confirmed, and there is more: the server gives shorter pages than
         # we asked for, or its order changes. Smaller windows are right in both cases.
         size = min(page, walk.offset + walk.overlap)
@@ -388,7 +395,8 @@ def _from_the_front(row: WindowRow, facts: Facts) -> Step:
         raise Uncertain(f"{PASSES} passes over one window did not agree")
     # Rows only leave: of one record with nothing behind it, one is left at most, and a page that has room for two tells.
     shown = walk.offset if walk.offset == 1 and not facts.received else 0
-    return Step(State.WALKING, replace(_again(walk, walk.quiet), shown=shown), "one record: all of it once more")
+    again = _again(walk, 0 if walk.fresh else walk.quiet)
+    return Step(State.WALKING, replace(again, shown=shown), "one record: all of it once more")
 
 
 def _step_back(row: WindowRow) -> Step:
