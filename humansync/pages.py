@@ -352,9 +352,10 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     promised = short and beyond > 0 and not unstable and _promises_more(row, facts)
     if short and not promised and not (unstable and divisible):
         return _end_of_walk(row, state, facts, kind)
-    if divisible and not promised:
+    if divisible and not (promised and walk.offset + walk.overlap >= page):
         # Only the end was to be confirmed, and there is more: the server gives shorter pages than
-        # we asked for, or its order changes. Smaller windows are right in both cases.
+        # we asked for, or its order changes. Smaller windows are right in both cases. Where the first page was full,
+        # the header may be wrong: one more page tells.
         size = min(page, walk.offset + walk.overlap)
         return _cut(row, part, replace(facts, total=None) if unstable else facts, size)
     return _walk_on(row, facts, page, "more pages")

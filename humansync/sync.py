@@ -163,7 +163,7 @@ def _plan(
     _watch_lateness(parts, kind, planned_at[-1], now)
     log.info("planned", extra={"kind": kind, "windows": len(rows)})
     # The first window of a kind tells how dense the others are: they follow when it is done.
-    first = rows[:1] if parts.density(kind) is None else rows
+    first = rows[:1] if parts.density(kind, anew=True) is None else rows
     return [follow_up(parts, row) for row in first]
 
 

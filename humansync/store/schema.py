@@ -44,16 +44,17 @@ def migrate(engine: sa.Engine) -> None:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        if _revision(connection) is None:
+        revision = _revision(connection)
+        if revision is None:
             create(connection)
-        else:
+        elif revision != HEAD:
             upgrade(connection)
 
 
 def create(connection: sa.Connection) -> None:
     """Make today's schema in an empty database: what all revisions together make, without importing what they need."""
     metadata.create_all(connection, checkfirst=False)
-    _VERSION.create(connection)
+    _VERSION.create(connection, checkfirst=True)
     connection.execute(sa.insert(_VERSION).values(version_num=HEAD))
 
 

@@ -371,6 +371,15 @@ _READER = (
         ),
     ),
     Mutant(
+        name="promise behind a short first page",
+        guards="A window whose pages are short is cut, whatever headers promise: the last promise of a walk may be wrong.",
+        promise="P3",
+        file="humansync/pages.py",
+        text="(promised and walk.offset + walk.overlap >= page)",
+        instead="promised",
+        tests=_in(_PAGES, "a_window_whose_first_page_was_short_is_cut_where_a_header_promises_more"),
+    ),
+    Mutant(
         name="passes that found news",
         guards="A pass that was broken off after it had found something new is no quiet one.",
         promise="P1",

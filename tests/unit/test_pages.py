@@ -328,6 +328,14 @@ def test_a_header_that_promises_more_is_heard_on_every_page_of_a_walk(header: di
         assert missing(api, dict(read(api, HOT, kind=kind, largest_page=500).stored), HOT) == []
 
 
+@pytest.mark.section9(1, 6)
+def test_a_window_whose_first_page_was_short_is_cut_where_a_header_promises_more() -> None:
+    """The server gives shorter pages than we ask for; the last promises of such a walk may be wrong."""
+    walk = Walk(offset=75, overlap=25, anchor=ANCHOR, began_at=NOW)
+    assert settled(row(MONTH, walk), facts(90, ANCHOR, has_next=True)).why.startswith("full")
+    assert settled(row(HOT, walk), facts(90, ANCHOR, has_next=True)).why == "more pages"
+
+
 ALONE = Walk(offset=1, overlap=0, anchor=("a",), limit=2, began_at=NOW)
 
 
