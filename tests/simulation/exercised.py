@@ -90,7 +90,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "order changes",
             "passes found nothing new",
             "no more than a page is left",
-            "one record, and nothing behind it",
+            "one record",
             "no times to cut by",
             "first page unchanged since the last complete read",
         )
