@@ -18,7 +18,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from humansync.errors import FilterIgnored, Uncertain
 from humansync.kinds import KINDS, Kind, Read
@@ -85,7 +84,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one page told. `updated` and `identities` stand in the order received."""
+    """What one page told. `updated` and `identities` stand in the order received, "" for what has no identity."""
 
     received: int
     identities: Sequence[str]
@@ -316,7 +315,7 @@ def _expected(part: Window, facts: Facts, page: int) -> float | None:
 def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
     """Decide on a further page of a walk: the anchor must reappear, in order, at its head."""
     walk, page = row.walk, page_size(row, state)
-    seen = set(walk.anchor)
+    seen = set(walk.anchor) - {""}
     places = [i for i, identity in enumerate(facts.identities) if identity in seen]
     part = Window(lower_bound(row), row.window.before)
     divisible = kind.read is Read.WINDOWED and part.seconds > 1
@@ -364,25 +363,28 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
 def _in_order(walk: Walk, head: Sequence[str], received: int) -> bool:
     """Whether the page begins with what is left of the anchor, in its order, and nothing else, and not by chance.
 
-    Rows only leave, so nothing can have come between; a walk that stepped back begins before the
-    anchor, and only the anchor's own order counts.
+    Rows only leave, so nothing can have come before them or between: not a row without an identity, and not one of the
+    anchor's own twice, or one that moved over to where all was read already would go unnoticed.
     """
-    place = {identity: i for i, identity in enumerate(walk.anchor)}
-    found = [place[identity] for identity in head if identity in place]
-    in_order = all(a <= b for a, b in pairwise(found))
+    left = iter(walk.anchor)
+    in_order = all(identity in left for identity in head)
+    found = sum(map(bool, head))
     # Of all orders that the page might have, one in so many begins like this. A page of twelve rows or fewer has too few
     # in common with the last one for that: there, all of the anchor must do.
-    certain = len(found) >= walk.overlap or math.perm(received, len(found)) >= CHANCE
-    return certain and in_order and (walk.misses > 0 or len(found) == len(head))
+    certain = found >= len(walk.anchor) or math.perm(received, found) >= CHANCE
+    return certain and in_order
 
 
 def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:
     """Ask for the next page from a little before the end of this one."""
     overlap = min(OVERLAP, page // 2, facts.received // 2)
     reached = row.walk.offset + facts.received
-    anchor = tuple(facts.identities[-max(1, overlap) :])
-    if not anchor:
+    named = [place for place, identity in enumerate(facts.identities) if identity]
+    if not named:
         raise Uncertain("a full page without one identifiable record: nothing to anchor the next page on")
+    # Rows before the overlap are no anchor, or it would stand at the head of a page that begins earlier than it should.
+    # Where nothing in the overlap has an identity, the next page does not show the anchor, and the walk steps back.
+    anchor = tuple(facts.identities[min(facts.received - max(1, overlap), named[-1]) :])
     # With a page of one record there is no room for an overlap beside a new row: ask for two.
     limit = max(2, row.walk.limit) if row.walk.limit else None
     walk = replace(row.walk, offset=reached - overlap, overlap=overlap, anchor=anchor, limit=limit, shown=0)

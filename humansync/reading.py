@@ -125,7 +125,7 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
         batch = _batch(parts, KINDS[row.kind], page)
         api_time = page.api_time or parts.api_now()
         facts = pages.Facts(
-            batch.received, batch.identities, batch.updated, api_time, page.total, page.has_next, hollow=page.hollow
+            batch.received, batch.by_place, batch.updated, api_time, page.total, page.has_next, hollow=page.hollow
         )
 
         def settle(news: int) -> pages.Step:

@@ -60,8 +60,8 @@ class Batch:
     #: JSON text of each row's whole record, parallel to `rows`
     payloads: list[bytes]
     rejected: list[Rejected]
-    #: identity of every record that has one, in the order received, duplicates kept: the anchors of paging
-    identities: list[str]
+    #: identity of every record, "" for one that has none, in the order received, duplicates kept: the anchors of paging
+    by_place: list[str]
     #: `updatedAt` of usable records in the order received; empty for kinds read whole
     updated: list[datetime]
     #: records in the page, usable or not
@@ -71,9 +71,14 @@ class Batch:
     #: the page's own text, in place of `rows` and `payloads`: for a database that makes them of it by itself
     text: str | None = None
 
+    @property
+    def identities(self) -> list[str]:
+        """Return the identities of those records that have one, in the order received, duplicates kept."""
+        return [identity for identity in self.by_place if identity]
+
 
 #: what a step without a request has read
-NOTHING = Batch(rows=[], payloads=[], rejected=[], identities=[], updated=[], received=0, flags=Counter())
+NOTHING = Batch(rows=[], payloads=[], rejected=[], by_place=[], updated=[], received=0, flags=Counter())
 
 
 class _Sifted(NamedTuple):
@@ -83,7 +88,8 @@ class _Sifted(NamedTuple):
     payloads: list[bytes]
     keys: Sequence[str | tuple[str, ...]]
     updated: list[datetime]
-    identities: list[str]
+    #: of all records of the page, as `Batch.by_place`
+    by_place: list[str]
     rejected: list[Rejected]
 
 
@@ -101,7 +107,7 @@ def parse(kind: Kind, records: list[object]) -> Batch:
         rows=[rows[i] for i in order],
         payloads=[sifted.payloads[i] for i in order],
         rejected=sifted.rejected,
-        identities=sifted.identities,
+        by_place=sifted.by_place,
         updated=sifted.updated,
         received=len(records),
         flags=flags,
@@ -126,7 +132,7 @@ def as_received(kind: Kind, records: list[object], body: bytes) -> Batch | None:
         text = body.decode()
     except UnicodeDecodeError:
         return None
-    return replace(NOTHING, text=text, identities=keys, updated=updated, received=len(keys))
+    return replace(NOTHING, text=text, by_place=keys, updated=updated, received=len(keys))
 
 
 def part(batch: Batch, places: Sequence[int]) -> Batch:
@@ -143,7 +149,7 @@ def without(batch: Batch, refused: Mapping[int, str]) -> Batch:
 
 
 def identity_of(kind: Kind, row: Sequence[object]) -> str:
-    """Return the identity of a row of `kinds.columns(kind)`, as `Batch.identities` spells it."""
+    """Return the identity of a row of `kinds.columns(kind)`, as `Batch.by_place` spells it."""
     return SEPARATOR.join(str(row[i]) for i in _identity_places(kind.name))
 
 
@@ -181,13 +187,14 @@ def _sift(kind: Kind, records: list[object]) -> _Sifted:
     payloads: list[bytes] = []
     keys: list[tuple[str, ...]] = []
     updated: list[datetime] = []
-    identities: list[str] = []
+    by_place: list[str] = []
     rejected: list[Rejected] = []
     for raw in records:
+        by_place.append("")
         try:
             record = _mended(raw)
             key = _key(kind, cast("Record", raw))
-            identities.append(SEPARATOR.join(key))
+            by_place[-1] = SEPARATOR.join(key)
             if kind.read is Read.WINDOWED:
                 updated.append(_updated_at(record))
         except _Unusable as reason:
@@ -196,7 +203,7 @@ def _sift(kind: Kind, records: list[object]) -> _Sifted:
         usable.append(record)
         payloads.append(orjson.dumps(record))
         keys.append(key)
-    return _Sifted(usable, payloads, keys, updated, identities, rejected)
+    return _Sifted(usable, payloads, keys, updated, by_place, rejected)
 
 
 def _mended(raw: object) -> Record:

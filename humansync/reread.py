@@ -145,7 +145,7 @@ class Reader:
         batch = parse(self.kind, page.records)
         facts = Facts(
             batch.received,
-            batch.identities,
+            batch.by_place,
             batch.updated,
             page.api_time or self.parts.api_now(),
             page.total,

@@ -136,6 +136,34 @@ def test_what_lies_beyond_the_end_is_an_empty_page_and_the_walk_steps_back(place
     assert set(ids(place)) == set(names)
 
 
+@pytest.mark.section9(16, 17)
+@pytest.mark.parametrize("place_of_one", [480, 474])
+def test_a_trait_that_moves_past_the_walk_is_read_although_one_beside_it_has_no_identity(
+    place: Place, place_of_one: int
+) -> None:
+    """The one without stands in the overlap of two pages, or right before it, and would hide that all has moved."""
+    kind = "genetic_traits"
+    place.world.set(order="updated-desc")
+    traits = [record(kind, number) for number in range(700)]
+    traits[699 - place_of_one]["description"] = None  # what was put last comes first
+    put(place, *traits, kind=kind)
+    assert attempt(place, kind)[-1] == "walked to the end"
+    known = {row["description"] for row in stored(place, kind)}
+    assert len(known) == 699
+    first, moved = (f"{traits[number]['humanId']}\x1fTrait {number}" for number in (699, 100))
+    place.clock.sleep(60)
+    place.world.change(kind, identities=[first])  # so that all is read once more
+    second_page = place.api.requests + 2
+
+    def between(request: int) -> None:
+        if request == second_page:
+            place.world.change(kind, identities=[moved])
+
+    place.api.between = between
+    attempt(place, kind)
+    assert {row["description"] for row in stored(place, kind)} == known
+
+
 @pytest.mark.section9(9, 13)
 @pytest.mark.parametrize(
     ("ignored", "why"), [("since", "older than updated_since"), ("before", "newer than updated_before")]

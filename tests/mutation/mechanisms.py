@@ -17,6 +17,7 @@ _SCHEMA, _REFUSED = "tests/integration/store/test_schema.py", "tests/integration
 _SHARED, _BUDGET = "tests/integration/state/test_shared.py", "tests/integration/state/test_budget.py"
 _CURSORS, _API, _BROKER = (f"tests/integration/test_{name}.py" for name in ("cursors", "api", "broker"))
 _STEPS, _TRANSPORT = "tests/integration/test_steps.py", "tests/integration/test_transport.py"
+_SECTION_9 = "tests/integration/test_section_9.py"
 _VERIFY, _AUDIT = "tests/integration/verify/test_verify.py", "tests/integration/verify/test_audit.py"
 
 
@@ -61,8 +62,8 @@ _READER = (
         guards="An anchor whose rows have changed places shows that the order is none to page by.",
         promise="P1",
         file="humansync/pages.py",
-        text="in_order = all(a <= b for a, b in pairwise(found))",
-        instead="in_order = True",
+        text="left = iter(walk.anchor)",
+        instead="left = set(walk.anchor)",
         tests=_in(_PAGES, "an_anchor_that_is_not_as_it_was_shows_an_order_that_changes"),
     ),
     Mutant(
@@ -70,9 +71,36 @@ _READER = (
         guards="Rows only leave: a row that stands among the anchor's shows that the order has changed.",
         promise="P1",
         file="humansync/pages.py",
-        text="(walk.misses > 0 or len(found) == len(head))",
-        instead="True",
+        text="all(identity in left for identity in head)",
+        instead="all(identity in left for identity in head if identity in walk.anchor)",
         tests=_in(_PAGES, "an_anchor_that_is_not_as_it_was_shows_an_order_that_changes"),
+    ),
+    Mutant(
+        name="one of the anchor twice",
+        guards="A row of the anchor that stands twice at the head shows that another has moved, or that the order changes.",
+        promise="P1",
+        file="humansync/pages.py",
+        text="for identity in head)",
+        instead="for identity in dict.fromkeys(head))",
+        tests=_in(_PAGES, "an_anchor_that_is_not_as_it_was_shows_an_order_that_changes"),
+    ),
+    Mutant(
+        name="an anchor without rows before the overlap",
+        guards="Records without an identity do not lengthen the anchor: it would hide that a page begins too early.",
+        promise="P1",
+        file="humansync/reading.py",
+        text="batch.by_place",
+        instead="batch.identities",
+        tests=_in(_SECTION_9, "a_trait_that_moves_past_the_walk_is_read_although_one_beside_it_has_no_identity"),
+    ),
+    Mutant(
+        name="what has no identity has its place",
+        guards="A record without an identity before the anchor shows that the page begins too early.",
+        promise="P1",
+        file="humansync/pages.py",
+        text="identity in left for",
+        instead="not identity or identity in left for",
+        tests=_in(_SECTION_9, "a_trait_that_moves_past_the_walk_is_read_although_one_beside_it_has_no_identity"),
     ),
     Mutant(
         name="passes until nothing is new",
@@ -142,8 +170,8 @@ _READER = (
         guards="Where the API shuffles its records, the few rows of a short page begin with the anchor by chance.",
         promise="P1",
         file="humansync/pages.py",
-        text="math.perm(received, len(found)) >= CHANCE",
-        instead="len(found) >= 3",
+        text="math.perm(received, found) >= CHANCE",
+        instead="found >= 3",
         tests=_in(_PAGES, "no_row_that_stays_is_ever_missed"),
     ),
     Mutant(

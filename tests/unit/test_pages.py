@@ -274,6 +274,8 @@ def test_a_walk_whose_anchor_is_gone_asks_for_what_lies_before_it() -> None:
         (ANCHOR, False),
         (ANCHOR[3:20], False),  # rows leave
         ((*ANCHOR[:5], "stranger", *ANCHOR[5:]), True),  # and none comes between
+        ((*ANCHOR[:5], *ANCHOR[4:]), True),  # not one of its own either, nor one without an identity
+        ((*ANCHOR[:5], "", *ANCHOR[5:]), True),
         (ANCHOR[::-1], True),
     ],
 )
@@ -463,13 +465,14 @@ def test_a_short_page_that_could_be_a_cap_is_confirmed() -> None:
     assert step.state is State.DONE
 
 
-def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete() -> None:
+@pytest.mark.parametrize("skipped", [("x", "y"), ()])
+def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete(skipped: tuple[str, ...]) -> None:
     """Rows of a kind read whole move when they change; switch off what `_next_page` thinks of a step back."""
     anchor = tuple(f"a{i}" for i in range(25))
     walk = Walk(offset=400, overlap=50, anchor=anchor, misses=1, began_at=NOW)
     row = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.WALKING, 3, walk)
-    # 300 rows moved, the anchor among them: it stands behind rows that were skipped over
-    facts = pages.Facts(27, ["x", "y", *anchor], [], NOW)
+    # 300 rows moved, the anchor among them: it stands behind rows that were skipped over, of which others left
+    facts = pages.Facts(25 + len(skipped), [*skipped, *anchor], [], NOW)
     step = pages.settle(row, KindState("genetic_traits", largest_page=500), facts, settle_s=SETTLE_S)
     assert (step.state, step.walk.unstable, step.why) == (State.WALKING, True, "order changes: another pass")
 

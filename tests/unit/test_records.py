@@ -344,6 +344,7 @@ def test_clean_makes_any_json_number_storable() -> None:
 def test_rows_are_sorted_by_identity_and_anchors_stand_as_received() -> None:
     batch = parse(HEART_RATES, [record(number=3), record(number=1), record(number=2)])
     assert [cells(batch, row=i)["id"][-1] for i in range(3)] == ["1", "2", "3"]
+    assert batch.by_place == batch.identities
     assert [identity[-1] for identity in batch.identities] == ["3", "1", "2"]
     assert [json.loads(payload)["id"][-1] for payload in batch.payloads] == ["1", "2", "3"]
 
@@ -373,6 +374,12 @@ def test_a_traits_identity_has_two_parts() -> None:
     assert batch.updated == []
 
 
+def test_a_record_without_an_identity_keeps_its_place_among_the_others() -> None:
+    batch = parse(HEART_RATES, [record(number=3), record(number=1, id=None), [], record(number=2, updatedAt="?")])
+    assert [identity[-1:] for identity in batch.by_place] == ["3", "", "", "2"]
+    assert [identity[-1:] for identity in batch.identities] == ["3", "2"]
+
+
 def test_an_empty_page_is_an_empty_batch() -> None:
     batch = parse(HEART_RATES, [])
     assert (batch.rows, batch.rejected, batch.identities, batch.received) == ([], [], [], 0)
@@ -399,6 +406,7 @@ def test_no_page_raises_and_every_record_is_accounted_for(page: tuple[str, list[
     usable = len(records) - len(batch.rejected)
     assert batch.received == len(records)
     assert len(batch.rows) == len(batch.payloads) <= usable <= len(batch.identities)
+    assert len(batch.by_place) == batch.received
     if kind.read is Read.WINDOWED:
         assert len(batch.updated) == usable
     stored = [identity_of(kind, row) for row in batch.rows]
