@@ -39,7 +39,7 @@ class Walk:
     limit: int | None = None
     #: rows asked for again on the next page
     overlap: int = 0
-    #: identities at the tail of the previous page, oldest position first
+    #: identities at the tail of the previous page, "" for a row that has none, oldest position first
     anchor: tuple[str, ...] = ()
     #: which pass over the same rows this is, from 1
     number: int = 1

@@ -55,7 +55,7 @@ FEW_PARTS = 4
 #: Rows spread over this share of their window, or more, are a sample of the whole of it. Of 500 such
 #: rows the middle four fifths span that much with a standard deviation of a fiftieth.
 SAMPLE_SPAN = 0.9
-#: Rows asked for again on the next page of a walk, and the anchor's length.
+#: Rows asked for again on the next page of a walk: the anchor.
 OVERLAP = 25
 #: An order that less than one shuffled page in so many would show is no chance.
 CHANCE = 1_000_000
@@ -302,7 +302,7 @@ def _expected(part: Window, facts: Facts, page: int) -> float | None:
         return facts.total
     if facts.density:
         return max(facts.density * part.seconds, 1.2 * page)
-    if len(facts.updated) < page // 2:
+    if len(facts.updated) < max(1, page // 2):
         return None
     ordered = sorted(facts.updated)
     tenth = len(ordered) // 10
@@ -315,27 +315,26 @@ def _expected(part: Window, facts: Facts, page: int) -> float | None:
 def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
     """Decide on a further page of a walk: the anchor must reappear, in order, at its head."""
     walk, page = row.walk, page_size(row, state)
-    seen = set(walk.anchor) - {""}
-    places = [i for i, identity in enumerate(facts.identities) if identity in seen]
+    last = _end_of_anchor(walk.anchor, facts.identities)
     part = Window(lower_bound(row), row.window.before)
     divisible = kind.read is Read.WINDOWED and part.seconds > 1
     # Without an overlap no row of the page before would be on this one, and none tells whether others left meanwhile.
     passes = walk.unstable and not divisible
-    if not walk.overlap and (not facts.received or (places and not passes)):
+    if not walk.overlap and (not facts.received or (last is not None and not passes)):
         # Passes over an order that changes are compared with each other, and a refusal may be a slip.
         return _end_of_walk(row, state, facts, kind) if passes and not facts.hollow else _from_the_front(row, facts)
     # Where the order is known to change, a missing anchor tells nothing: passes without news are the proof.
-    if not places and (not passes or not facts.received):
+    if last is None and (not passes or not facts.received):
         return _step_back(row)
-    last = places[-1] if places else -1
+    head = 0 if last is None else last + 1
     stepped_back = walk.misses > 0
-    unstable = walk.unstable or not _in_order(walk, facts.identities[: last + 1], facts.received)
+    unstable = walk.unstable or not _in_order(walk.anchor, facts.identities, head)
     # An anchor that reappears after a step back proves no order: among so many rows some of it reappears by chance, and
     # rows of a kind read whole, which move when they change, may have moved past others that no page has shown.
     unstable = unstable or stepped_back
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
-    beyond = facts.received - 1 - last
+    beyond = facts.received - head
     # A walk that stepped back has no such measure: its page may be full and still end before the overlap does.
     # Nor has one whose first page was full: rows that it did not show may have been there until others left.
     whole = facts.received <= walk.overlap and walk.offset + walk.overlap < page and not stepped_back
@@ -360,18 +359,30 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     return _walk_on(row, facts, page, "more pages")
 
 
-def _in_order(walk: Walk, head: Sequence[str], received: int) -> bool:
-    """Whether the page begins with what is left of the anchor, in its order, and nothing else, and not by chance.
+def _end_of_anchor(anchor: tuple[str, ...], page: Sequence[str]) -> int | None:
+    """Return the place of the last row on this page that is one of the anchor's, None where none is there."""
+    rows = set(anchor) - {""}
+    places = [place for place, identity in enumerate(page) if identity in rows]
+    others = [place for place in places if page[place] != anchor[-1]]
+    if others:
+        # A server may double a row across the end of a page: then a copy of the anchor's last row follows. Alone on the
+        # page, that cannot be told from one before the anchor.
+        places = others + [place for place in places if place > others[-1]][: anchor.count(anchor[-1])]
+    return places[-1] if places else None
+
+
+def _in_order(anchor: tuple[str, ...], page: Sequence[str], head: int) -> bool:
+    """Whether so many rows at the head of a page are what is left of the anchor, in its order, and not by chance.
 
     Rows only leave, so nothing can have come before them or between: not a row without an identity, and not one of the
     anchor's own twice, or one that moved over to where all was read already would go unnoticed.
     """
-    left = iter(walk.anchor)
-    in_order = all(identity in left for identity in head)
-    found = sum(map(bool, head))
+    left = iter(anchor)
+    in_order = all(identity in left for identity in page[:head])
+    found, named = sum(map(bool, page[:head])), sum(map(bool, page))
     # Of all orders that the page might have, one in so many begins like this. A page of twelve rows or fewer has too few
     # in common with the last one for that: there, all of the anchor must do.
-    certain = found >= len(walk.anchor) or math.perm(received, found) >= CHANCE
+    certain = found >= len(anchor) or math.perm(named, found) >= CHANCE
     return certain and in_order
 
 

@@ -31,6 +31,8 @@ class ModelApi:
     wrong_total: int = 0
     #: share of pages, of those that are not the last, that hold 1 to 3 rows fewer than they should
     shortened: float = 0.0
+    #: place of a row that is served twice
+    doubled: int | None = None
     #: rows that change (leave every closed window) after each request
     departures: int = 0
     now: datetime = NOW
@@ -65,6 +67,8 @@ class ModelApi:
         size = min(ask.limit, self.cap)
         if ask.offset + size < len(chosen) and self.chance.random() < self.shortened:
             size = max(1, size - self.chance.randint(1, 3))
+        if self.doubled is not None:
+            chosen.insert(self.doubled, chosen[self.doubled])
         page = chosen[ask.offset : ask.offset + size]
         facts = pages.Facts(
             len(page),

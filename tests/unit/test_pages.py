@@ -286,6 +286,41 @@ def test_an_anchor_that_is_not_as_it_was_shows_an_order_that_changes(head: tuple
     assert settled(row(MONTH, WALK), facts(500, head)).why.startswith("full: cut")
 
 
+@pytest.mark.parametrize(("named", "unstable"), [(500, False), (20, True)])
+def test_few_rows_with_an_identity_prove_no_order(named: int, unstable: bool) -> None:
+    names = [*ANCHOR[:4], *(f"{i}" for i in range(named - 4)), *([""] * (500 - named))]
+    page = pages.Facts(500, names, [HOT.since] * named, NOW)
+    assert settled(row(HOT, WALK), page).walk.unstable is unstable
+
+
+@pytest.mark.section9(16, 17)
+@pytest.mark.parametrize(
+    ("nameless", "first"),
+    [(range(480, 481), 475), (range(475, 500), 474), (range(300, 500), 299), (range(474, 475), 475)],
+)
+def test_no_row_before_the_overlap_is_an_anchor_because_others_have_no_identity(nameless: range, first: int) -> None:
+    """Except where no other has one: then the next page does not show it, and the walk steps back."""
+    names = ["" if i in nameless else f"{i}" for i in range(500)]
+    walk = settled(row(HOT), pages.Facts(500, names, [HOT.since] * 500, NOW)).walk
+    assert (walk.offset, walk.overlap, walk.anchor) == (475, 25, tuple(names[first:]))
+
+
+@pytest.mark.section9(30)
+@pytest.mark.parametrize("kind", ["activities", "genetic_traits"])
+@pytest.mark.parametrize("doubled", [475, 480, 499])
+def test_a_record_that_a_server_doubles_makes_no_order_doubtful(kind: str, doubled: int) -> None:
+    """Also across the end of a page."""
+    api = ModelApi(spread(3000, HOT), doubled=doubled)
+    reading = read(api, HOT, kind=kind, largest_page=500)
+    assert (missing(api, dict(reading.stored), HOT), reading.requests) == ([], 7)
+
+
+@pytest.mark.parametrize("names", [[""], ["a"]])
+def test_a_page_of_one_record_without_a_time_tells_no_density(names: list[str]) -> None:
+    step = settled(row(MONTH, Walk(limit=1)), pages.Facts(1, names, [], NOW))
+    assert step.why == "full, density unknown: newest part first"
+
+
 def test_a_short_page_behind_the_anchor_ends_a_walk_only_where_longer_ones_were_seen() -> None:
     more = facts(100, ANCHOR)
     assert settled(row(HOT, WALK), more, largest=100).why == "more pages"
