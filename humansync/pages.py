@@ -365,8 +365,8 @@ def _end_of_anchor(anchor: tuple[str, ...], page: Sequence[str]) -> int | None:
     places = [place for place, identity in enumerate(page) if identity in rows]
     others = [place for place in places if page[place] != anchor[-1]]
     if others:
-        # A server may double a row across the end of a page: then a copy of the anchor's last row follows. Alone on the
-        # page, that cannot be told from one before the anchor.
+        # A server may double a row across the end of a page: a copy of the anchor's last row that follows the others is
+        # behind the anchor, wherever it is. Where none of the others is left, it may as well stand before the anchor.
         places = others + [place for place in places if place > others[-1]][: anchor.count(anchor[-1])]
     return places[-1] if places else None
 

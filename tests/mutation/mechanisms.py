@@ -85,6 +85,15 @@ _READER = (
         tests=_in(_PAGES, "an_anchor_that_is_not_as_it_was_shows_an_order_that_changes"),
     ),
     Mutant(
+        name="a copy alone proves no order",
+        guards="A row that stands twice where nothing else of the anchor is left may stand before the anchor, too.",
+        promise="P1",
+        file="humansync/pages.py",
+        text="if others:\n",
+        instead="others = others or [-1]\n    if others:\n",
+        tests=_in(_PAGES, "a_record_that_comes_twice_and_is_all_of_the_anchor_proves_no_order"),
+    ),
+    Mutant(
         name="no row before the overlap",
         guards="Records without an identity do not lengthen the anchor: it would hide that a page begins too early.",
         promise="P1",

@@ -315,6 +315,14 @@ def test_a_record_that_a_server_doubles_makes_no_order_doubtful(kind: str, doubl
     assert (missing(api, dict(reading.stored), HOT), reading.requests) == ([], 7)
 
 
+def test_a_record_that_comes_twice_and_is_all_of_the_anchor_proves_no_order() -> None:
+    """The first of the two may stand before the anchor, because rows have moved there."""
+    walk = Walk(offset=1, overlap=1, anchor=("last",), limit=2, began_at=NOW)
+    row = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.WALKING, 1, walk)
+    facts = pages.Facts(2, ["last", "last"], [], NOW)
+    assert pages.settle(row, KindState("genetic_traits", largest_page=500), facts, settle_s=SETTLE_S).walk.unstable
+
+
 @pytest.mark.parametrize("names", [[""], ["a"]])
 def test_a_page_of_one_record_without_a_time_tells_no_density(names: list[str]) -> None:
     step = settled(row(MONTH, Walk(limit=1)), pages.Facts(1, names, [], NOW))
