@@ -53,7 +53,7 @@ class Walk:
     unstable: bool = False
     #: passes in a row that found nothing new
     quiet: int = 0
-    #: one page has shown so many rows, and no more than these are left
+    #: one page has shown more rows than this, and so many are left
     shown: int = 0
     #: empty objects or nulls in a row, in place of the next page
     hollow: int = 0

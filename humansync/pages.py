@@ -337,11 +337,12 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     beyond = facts.received - head
     # A walk that stepped back has no such measure: its page may be full and still end before the overlap does.
     # Nor has one whose first page was full: rows that it did not show may have been there until others left.
-    whole = facts.received <= walk.overlap and walk.offset + walk.overlap < page and not stepped_back
+    shown, left = walk.offset + walk.overlap, walk.offset + facts.received
+    whole = not _nearly_full(left, shown) and shown < page and not stepped_back
     if unstable and divisible and whole:
-        # As many rows are left as one page has shown. Which ones it did not show, while others left, nothing tells;
-        # but rows only leave, so that one more page shows all that are left.
-        again = replace(_again(walk, quiet=0), shown=walk.offset + walk.overlap)
+        # Fewer rows are left than one page has shown. Which ones it did not show, while others left, nothing tells; but
+        # one more page shows all that are left, and if it shows more than that, others came, and it may be a full one.
+        again = replace(_again(walk, quiet=0), shown=left)
         return Step(State.WALKING, again, "no more than a page is left: all of it once more")
     # Each page of a few records is nearly full: passes over an order that changes would never end.
     maybe_full = _nearly_full(facts.received, page) and not (unstable and page <= TINY)

@@ -448,10 +448,13 @@ def test_a_page_within_the_overlap_ends_no_read_in_changing_order_unless_all_was
     """Switch off either condition of `whole` in `_next_page` and this fails."""
     assert settled(row(MONTH, walk), facts(50, ANCHOR[::-1])).why.startswith("full")
     shown = Walk(offset=25, overlap=50, anchor=ANCHOR, began_at=NOW)
-    again = settled(row(MONTH, shown), facts(50, ANCHOR[::-1]))
-    assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 75)
-    assert settled(row(MONTH, again.walk), facts(75), largest=0).state is State.DONE
-    assert settled(row(MONTH, again.walk), facts(76), largest=0).state is State.WALKING
+    for left in (50, 47):  # as many as the first page has shown: that may be all that the server gives
+        assert settled(row(MONTH, shown), facts(left, ANCHOR[::-1])).why.startswith("full")
+    again = settled(row(MONTH, shown), facts(46, ANCHOR[::-1]))
+    assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 71)
+    assert settled(row(MONTH, again.walk), facts(71), largest=0).state is State.DONE
+    for came in (72, 75):  # late, and the page may be a full one
+        assert settled(row(MONTH, again.walk), facts(came), largest=0).state is State.WALKING
 
 
 def test_rows_that_leave_between_two_pages_in_changing_order_hide_no_other() -> None:
