@@ -53,7 +53,7 @@ class Walk:
     unstable: bool = False
     #: passes in a row that found nothing new
     quiet: int = 0
-    #: one page has shown more rows than this, and so many are left
+    #: so many rows are left, and a page has room for more
     shown: int = 0
     #: empty objects or nulls in a row, in place of the next page
     hollow: int = 0

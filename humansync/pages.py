@@ -64,6 +64,8 @@ MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
 #: 1/e, so six quiet ones in a row leave one row unseen in about four hundred such seconds.
 QUIET_PASSES = 6
+#: A window of no more than a page, in an order that changes, is read so often once more before it is cut.
+AGAIN = 2
 #: Passes before the read is put off to a quieter time.
 PASSES = 40
 #: Rows outside the asked bounds by at most this much are the API's rounding.
@@ -335,15 +337,9 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - head
-    # A walk that stepped back has no such measure: its page may be full and still end before the overlap does.
-    # Nor has one whose first page was full: rows that it did not show may have been there until others left.
-    shown, left = walk.offset + walk.overlap, walk.offset + facts.received
-    whole = not _nearly_full(left, shown) and shown < page and not stepped_back
-    if unstable and divisible and whole:
-        # Fewer rows are left than one page has shown. Which ones it did not show, while others left, nothing tells; but
-        # one more page shows all that are left, and if it shows more than that, others came, and it may be a full one.
-        again = replace(_again(walk, quiet=0), shown=left)
-        return Step(State.WALKING, again, "no more than a page is left: all of it once more")
+    again = _whole(row, state, facts, kind) if unstable and divisible and not stepped_back else None
+    if again is not None:
+        return again
     # Each page of a few records is nearly full: passes over an order that changes would never end.
     maybe_full = _nearly_full(facts.received, page) and not (unstable and page <= TINY)
     short = facts.received < page and (beyond == 0 or (not maybe_full and _too_short(facts.received, state)))
@@ -358,6 +354,26 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         size = min(page, walk.offset + walk.overlap)
         return _cut(row, part, replace(facts, total=None) if unstable else facts, size)
     return _walk_on(row, facts, page, "more pages")
+
+
+def _whole(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step | None:
+    """Read no more than a page once more, of which others left while its order changed; None where that proves nothing.
+
+    Which of those that are left have not been shown, nothing tells. If they are fewer than a page has held, one more
+    page shows them all; if it shows more, others came late, and it may be a full one.
+    """
+    walk = row.walk
+    shown, left = walk.offset + walk.overlap, walk.offset + facts.received
+    # A walk of several pages has no such measure: no page has held so many.
+    if not left <= shown <= state.largest_page or shown >= page_size(row, state):
+        return None
+    why = "no more than a page is left: all of it once more"
+    if not _nearly_full(left, shown):
+        return Step(State.WALKING, replace(_again(walk, quiet=0), shown=left), why) if walk.number <= AGAIN else None
+    # As many may be all that the server gives, with others behind them: two passes must come to the same.
+    if not walk.quiet:
+        return Step(State.WALKING, _again(walk, quiet=1), why) if walk.number <= AGAIN else None
+    return None if walk.fresh else _complete(row, state, facts, kind, "two passes show the same page")
 
 
 def _end_of_anchor(anchor: tuple[str, ...], page: Sequence[str]) -> int | None:
