@@ -209,7 +209,8 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     row = replace(row, walk=walk)
     page = page_size(row, state)
     if facts.received < page:
-        if facts.received <= walk.shown or _is_last(row, state, facts):
+        all_shown = facts.received <= walk.shown < page and _too_short(facts.received, state)
+        if all_shown or _is_last(row, state, facts):
             return _complete(row, state, facts, kind, "fits one page")
         return _walk_on(row, facts, page, "end to be confirmed")
     if kind.read is Read.WHOLE:
@@ -337,7 +338,7 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - head
-    again = _whole(row, state, facts, kind) if unstable and divisible and not stepped_back else None
+    again = _whole(row, state, facts) if unstable and divisible and not stepped_back else None
     if again is not None:
         return again
     # Each page of a few records is nearly full: passes over an order that changes would never end.
@@ -356,24 +357,19 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     return _walk_on(row, facts, page, "more pages")
 
 
-def _whole(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step | None:
+def _whole(row: WindowRow, state: KindState, facts: Facts) -> Step | None:
     """Read no more than a page once more, of which others left while its order changed; None where that proves nothing.
 
-    Which of those that are left have not been shown, nothing tells. If they are fewer than a page has held, one more
+    Which of those that are left have not been shown, nothing tells. Where they are fewer than a full page, one more
     page shows them all; if it shows more, others came late, and it may be a full one.
     """
-    walk = row.walk
+    walk, page = row.walk, page_size(row, state)
     shown, left = walk.offset + walk.overlap, walk.offset + facts.received
-    # A walk of several pages has no such measure: no page has held so many.
-    if not left <= shown <= state.largest_page or shown >= page_size(row, state):
+    # What several pages have shown need not fit one; and as many as a full page may stand before others.
+    if left > shown or shown >= page or _nearly_full(left, page) or not _too_short(left, state) or walk.number > AGAIN:
         return None
-    why = "no more than a page is left: all of it once more"
-    if not _nearly_full(left, shown):
-        return Step(State.WALKING, replace(_again(walk, quiet=0), shown=left), why) if walk.number <= AGAIN else None
-    # As many may be all that the server gives, with others behind them: two passes must come to the same.
-    if not walk.quiet:
-        return Step(State.WALKING, _again(walk, quiet=1), why) if walk.number <= AGAIN else None
-    return None if walk.fresh else _complete(row, state, facts, kind, "two passes show the same page")
+    again = replace(_again(walk, quiet=0), shown=left)
+    return Step(State.WALKING, again, "no more than a page is left: all of it once more")
 
 
 def _end_of_anchor(anchor: tuple[str, ...], page: Sequence[str]) -> int | None:

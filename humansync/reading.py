@@ -196,8 +196,7 @@ def walk_after(walk: Walk, error: errors.ApiError, ask: pages.Ask, action: retry
     """Return where a window's read stands after a failed request."""
     # In a row: what else went wrong in between is no confirmation.
     walk = replace(walk, hollow=walk.hollow + 1 if isinstance(error, errors.Hollow) else 0)
-    # A smaller page shows not so many, and may be full.
-    return replace(walk, limit=max(1, ask.limit // 2), shown=0) if action is retry.Action.SHRINK else walk
+    return replace(walk, limit=max(1, ask.limit // 2)) if action is retry.Action.SHRINK else walk
 
 
 def isolated(parts: Parts, kind: Kind, batch: records.Batch, error: errors.StoreRefused) -> records.Batch:

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from humansync import pages, retry
-from humansync import reading as reader
-from humansync.errors import FilterIgnored, TooLarge, Uncertain
+from humansync import pages
+from humansync.errors import FilterIgnored, Uncertain
 from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
 from humansync.windows import SECOND, Window, merge
 from tests.unit.reader_model import NOW, SETTLE_S, ModelApi, read, spread
@@ -442,45 +441,35 @@ def test_passes_that_a_filter_cuts_short_at_one_place_prove_nothing() -> None:
         Walk(
             offset=1, overlap=50, anchor=ANCHOR, misses=1, began_at=NOW
         ),  # stepped back: 50 may be all the server gives
-        Walk(offset=175, overlap=50, anchor=ANCHOR, limit=100, began_at=NOW),  # several pages: none has held so many
+        Walk(
+            offset=175, overlap=50, anchor=ANCHOR, limit=100, began_at=NOW
+        ),  # several pages: one need not hold as many
     ],
 )
 def test_a_page_within_the_overlap_ends_no_read_in_changing_order_unless_all_was_shown(walk: Walk) -> None:
     assert settled(row(MONTH, walk), facts(44, ANCHOR[::-1])).why.startswith("full")
     shown = Walk(offset=25, overlap=50, anchor=ANCHOR, began_at=NOW)
-    assert settled(row(MONTH, shown), facts(46, ANCHOR[::-1]), largest=74).why.startswith("full")  # no page held 75
+    # As many as a page has held, or as one is asked for less what is filtered, may be a full page.
+    assert settled(row(MONTH, shown), facts(46, ANCHOR[::-1]), largest=74).why.startswith("full")
+    assert settled(row(MONTH, replace(shown, limit=76)), facts(48, ANCHOR[::-1])).why.startswith("full")
+    assert settled(row(MONTH, shown), facts(51, ANCHOR[::-1])).why.startswith("full")
     assert settled(row(MONTH, replace(shown, number=3)), facts(46, ANCHOR[::-1])).why.startswith("full")
     again = settled(row(MONTH, shown), facts(46, ANCHOR[::-1]))
     assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 71)
-    assert settled(row(MONTH, again.walk), facts(71), largest=0).state is State.DONE
-    for came in (72, 75):  # late, and the page may be a full one
-        assert settled(row(MONTH, again.walk), facts(came), largest=0).state is State.WALKING
+    assert settled(row(MONTH, again.walk), facts(71, total=99)).state is State.DONE
+    for came, largest, limit in ((72, 500, None), (71, 74, None), (70, 500, 71)):  # late, or the page may be a full one
+        asked = replace(again.walk, limit=limit)
+        assert settled(row(MONTH, asked), facts(came, total=99), largest=largest).state is State.WALKING
 
 
-@pytest.mark.parametrize("left", [50, 47])
-def test_as_many_rows_as_a_page_has_held_are_all_only_if_two_passes_show_the_same(left: int) -> None:
-    """That page may have been as full as the server makes them, and what came late stand behind it."""
-    walk = Walk(offset=25, overlap=50, anchor=ANCHOR, began_at=NOW)
-    again = settled(row(MONTH, walk), facts(left, ANCHOR[::-1])).walk
-    assert (again.offset, again.shown, again.number) == (0, 0, 2)
-    confirmed = settled(row(MONTH, again), facts(75), largest=0).walk
-    assert confirmed.offset == 50
-    second = replace(confirmed, offset=25, overlap=50, anchor=ANCHOR)
-    assert settled(row(MONTH, second), facts(left, ANCHOR[::-1])).state is State.DONE
-    assert settled(row(MONTH, replace(second, fresh=1)), facts(left, ANCHOR[::-1])).why.startswith("full")
-
-
-def test_a_wrong_header_makes_a_window_in_changing_order_not_dear() -> None:
-    for rows in (40, 150, 400):
-        api = ModelApi(spread(rows, MONTH), order="shuffled", with_total=True, wrong_total=400)
-        reading = read(api, MONTH)
-        assert (missing(api, dict(reading.stored), MONTH), reading.requests) == ([], 4)
-
-
-def test_a_page_that_had_to_be_smaller_is_no_proof_that_all_was_shown() -> None:
-    error, ask = TooLarge("too large"), pages.Ask(MONTH.since, MONTH.before, 500, 0)
-    after = reader.walk_after(Walk(shown=290), error, ask, retry.Action.SHRINK)
-    assert (after.limit, after.shown) == (250, 0)
+@pytest.mark.parametrize(("largest", "most"), [(500, 3), (0, 20)])
+@pytest.mark.parametrize("rows", [40, 150])
+def test_a_wrong_header_makes_a_window_in_changing_order_not_dear(rows: int, largest: int, most: int) -> None:
+    """One more page tells where longer ones are known; where none is, the window is cut, and its parts have that page."""
+    api = ModelApi(spread(rows, MONTH), order="shuffled", with_total=True, wrong_total=400)
+    reading = read(api, MONTH, largest_page=largest)
+    assert missing(api, dict(reading.stored), MONTH) == []
+    assert reading.requests <= most
 
 
 def test_rows_that_leave_between_two_pages_in_changing_order_hide_no_other() -> None:
