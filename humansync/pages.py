@@ -365,8 +365,8 @@ def _whole(row: WindowRow, state: KindState, facts: Facts) -> Step | None:
     """
     walk, page = row.walk, page_size(row, state)
     shown, left = walk.offset + walk.overlap, walk.offset + facts.received
-    # What several pages have shown need not fit one; and as many as a full page may stand before others.
-    if left > shown or shown >= page or _nearly_full(left, page) or not _too_short(left, state) or walk.number > AGAIN:
+    # As many as a full page may stand before others.
+    if left > shown or _nearly_full(left, page) or not _too_short(left, state) or walk.number > AGAIN:
         return None
     again = replace(_again(walk, quiet=0), shown=left)
     return Step(State.WALKING, again, "no more than a page is left: all of it once more")

@@ -199,15 +199,6 @@ _READER = (
         file="humansync/pages.py",
         text='return Step(State.WALKING, again, "no more than a page is left: all of it once more")',
         instead='return _complete(row, state, facts, KINDS[row.kind], "")',
-        tests=_in(_PAGES, "rows_that_leave_between_two_pages_in_changing_order_hide_no_other"),
-    ),
-    Mutant(
-        name="several pages are not one",
-        guards="How many rows a walk of several pages has shown says nothing about how many one page holds.",
-        promise="P1",
-        file="humansync/pages.py",
-        text="shown >= page or ",
-        instead="",
         tests=_in(_PAGES, "a_page_within_the_overlap_ends_no_read_in_changing_order_unless_all_was_shown"),
     ),
     Mutant(
