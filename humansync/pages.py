@@ -64,7 +64,7 @@ MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
 #: 1/e, so six quiet ones in a row leave one row unseen in about four hundred such seconds.
 QUIET_PASSES = 6
-#: A window of no more than a page, in an order that changes, is read so often once more before it is cut.
+#: A window of no more than a page, in an order that changes, is read once more up to this pass; after it, it is cut.
 AGAIN = 2
 #: Passes before the read is put off to a quieter time.
 PASSES = 40
@@ -358,10 +358,10 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
 
 
 def _whole(row: WindowRow, state: KindState, facts: Facts) -> Step | None:
-    """Read no more than a page once more, of which others left while its order changed; None where that proves nothing.
+    """Read no more than a page once more, the order of which changed; None where that proves nothing.
 
-    Which of those that are left have not been shown, nothing tells. Where they are fewer than a full page, one more
-    page shows them all; if it shows more, others came late, and it may be a full one.
+    If others left meanwhile, nothing tells which of those that are left have not been shown. Where they are fewer than
+    a full page, one more page shows them all; if it shows more, others came late, and it may be a full one.
     """
     walk, page = row.walk, page_size(row, state)
     shown, left = walk.offset + walk.overlap, walk.offset + facts.received
