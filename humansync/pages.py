@@ -64,6 +64,9 @@ MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
 #: 1/e, so six quiet ones in a row leave one row unseen in about four hundred such seconds.
 QUIET_PASSES = 6
+#: Of each seven of these passes, those that end after their first page: wherever six others in a row begin, each of two
+#: or three servers that answer in turn is then asked for each page, however many requests a pass takes.
+OUT_OF_TURN = (3, 5)
 #: A window of no more than a page, in an order that changes, is read once more up to this pass; after it, it is cut.
 AGAIN = 2
 #: Passes before the read is put off to a quieter time.
@@ -207,21 +210,29 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     """Decide on a page at offset 0: complete, to be cut, or the beginning of a walk."""
     walk = replace(row.walk, began_at=row.walk.began_at or facts.api_time, fresh=facts.fresh)
     row = replace(row, walk=walk)
-    page = page_size(row, state)
+    page, part = page_size(row, state), Window(lower_bound(row), row.window.before)
     if facts.received < page:
-        all_shown = facts.received <= walk.shown < page and _too_short(facts.received, state)
+        fits = walk.shown == 1 or not _nearly_full(walk.shown, page)
+        all_shown = facts.received <= walk.shown and fits and _too_short(facts.received, state)
         if all_shown or _is_last(row, state, facts):
             return _complete(row, state, facts, kind, "fits one page")
-        return _walk_on(row, facts, page, "end to be confirmed")
-    if kind.read is Read.WHOLE:
+    divisible = kind.read is Read.WINDOWED and part.seconds > 1
+    if walk.unstable and not divisible and walk.number % 7 in OUT_OF_TURN:
+        # Servers that answer in turn, each in an order of its own, might show the same places of it in every pass.
+        return Step(State.WALKING, _again(walk, 0 if facts.fresh else walk.quiet), "order changes: out of turn")
+    if facts.received < page:
+        why = "end to be confirmed"
+    elif kind.read is Read.WHOLE:
         if _unchanged(state, facts):
             return Step(State.DONE, walk, "first page unchanged since the last complete read", read_at=walk.began_at)
-        return _walk_on(row, facts, page, "no times to cut by")
-    part = Window(lower_bound(row), row.window.before)
-    if part.seconds == 1 or _little_more(part, facts, page):
-        why = "one second holds more than a page" if part.seconds == 1 else "little more than a page"
-        return _walk_on(row, facts, page, why)
-    return _cut(row, part, facts, page)
+        why = "no times to cut by"
+    elif not divisible:
+        why = "one second holds more than a page"
+    elif _little_more(part, facts, page):
+        why = "little more than a page"
+    else:
+        return _cut(row, part, facts, page)
+    return _walk_on(row, facts, page, why)
 
 
 def _little_more(part: Window, facts: Facts, page: int) -> bool:
@@ -421,7 +432,10 @@ def _from_the_front(row: WindowRow, facts: Facts) -> Step:
     if walk.number >= PASSES:
         raise Uncertain(f"{PASSES} passes over one window did not agree")
     # Rows only leave: of one record with nothing behind it, one is left at most, and a page that has room for two tells.
-    shown = walk.offset if walk.offset == 1 and not facts.received else 0
+    # Where many were asked for, the first page would have shown others, but for those that are filtered for good: it may
+    # then stand second, behind one of these.
+    alone = facts.received <= ((walk.limit or LIMIT) > TINY)
+    shown = walk.offset if walk.offset == 1 and alone else 0
     again = _again(walk, 0 if walk.fresh else walk.quiet)
     return Step(State.WALKING, replace(again, shown=shown), "one record: all of it once more")
 

@@ -22,6 +22,8 @@ class ModelApi:
     rows: dict[str, datetime]
     seed: int = 0
     order: str = "event-desc"
+    #: so many servers answer in turn, each in an order of its own
+    servers: int = 1
     since_inclusive: bool = False
     before_inclusive: bool = False
     truncates: bool = False
@@ -43,7 +45,7 @@ class ModelApi:
         self.chance = random.Random(self.seed)
 
     def _key(self, identity: str) -> tuple[float, str]:
-        mixed = random.Random(f"{self.seed}:{identity}").random()
+        mixed = random.Random(f"{self.seed + self.requests % self.servers}:{identity}").random()
         updated = self.rows[identity]
         place = {
             "event-desc": -mixed,

@@ -135,6 +135,27 @@ def test_a_hot_second_in_changing_order_is_read_until_nothing_new_comes() -> Non
         assert missing(api, dict(reading.stored), HOT) == []
 
 
+@pytest.mark.section9(4)
+@pytest.mark.parametrize("kind", ["activities", "genetic_traits"])
+@pytest.mark.parametrize("count", [600, 900, 1500, 2400])
+@pytest.mark.parametrize("servers", [2, 3])
+def test_servers_that_answer_in_turn_show_all_of_their_places(servers: int, count: int, kind: str) -> None:
+    """Each has an order of its own; a pass of as many requests as there are servers shows the same places every time."""
+    api = ModelApi(spread(count, HOT), servers=servers)
+    assert missing(api, dict(read(api, HOT, kind=kind, largest_page=500).stored), HOT) == []
+
+
+def test_a_pass_out_of_turn_counts_for_none_and_forgets_none() -> None:
+    """It has not shown all places, and what it shows may be news."""
+    names = [f"{i}" for i in range(500)]
+    for fresh, quiet in ((0, 4), (1, 0)):
+        walk = Walk(number=pages.OUT_OF_TURN[0], unstable=True, quiet=4, began_at=NOW)
+        step = settled(row(HOT, walk), pages.Facts(500, names, [HOT.since] * 500, NOW, fresh=fresh))
+        assert (step.why, step.walk.quiet, step.walk.offset) == ("order changes: out of turn", quiet, 0)
+    stable = settled(row(HOT, Walk(number=pages.OUT_OF_TURN[0])), facts(500))
+    assert stable.why == "one second holds more than a page"
+
+
 @pytest.mark.parametrize("count", [10, 480, 501, 1000, 1500, 2000, 2500, 10_000, 20_000])
 @pytest.mark.parametrize("order", ["event-desc", "updated-asc"])
 @pytest.mark.parametrize("with_total", [False, True])
@@ -396,6 +417,15 @@ def test_one_record_with_nothing_behind_it_is_read_once_more(window: Window, lim
     assert settled(row(window, again.walk), facts(2, total=9)).state is not State.DONE
 
 
+def test_one_record_behind_itself_is_read_once_more_where_a_filter_would_leave_others() -> None:
+    """It stands second, behind one that is counted and never shown."""
+    again = settled(row(MONTH, replace(ALONE, limit=None)), facts(1, ("a",), total=2))
+    assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 1)
+    assert settled(row(MONTH, again.walk), facts(1, ("a",), total=2)).state is State.DONE
+    for limit, page in ((pages.TINY, facts(1, ("a",))), (None, facts(2, ("a",)))):  # others may be filtered, or there
+        assert settled(row(MONTH, replace(ALONE, limit=limit)), page).walk.shown == 0
+
+
 def test_one_record_that_comes_again_behind_itself_is_no_anchor() -> None:
     """Rows of a kind read whole move when they change, past others that no page has shown."""
     for page in (facts(1, ("a",)), facts(2, ("a",))):
@@ -457,7 +487,12 @@ def test_a_page_within_the_overlap_ends_no_read_in_changing_order_unless_all_was
     again = settled(row(MONTH, shown), facts(46, ANCHOR[::-1]))
     assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 71)
     assert settled(row(MONTH, again.walk), facts(71, total=99)).state is State.DONE
-    for came, largest, limit in ((72, 500, None), (71, 74, None), (70, 500, 71)):  # late, or the page may be a full one
+    for came, largest, limit in (
+        (72, 500, None),
+        (71, 74, None),
+        (70, 500, 71),
+        (71, 500, 74),
+    ):  # late, or the page may be a full one
         asked = replace(again.walk, limit=limit)
         assert settled(row(MONTH, asked), facts(came, total=99), largest=largest).state is State.WALKING
 
