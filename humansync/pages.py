@@ -65,7 +65,7 @@ MISSES = 4
 #: 1/e, so six quiet ones in a row leave one row unseen in about four hundred such seconds.
 QUIET_PASSES = 6
 #: Of each seven of these passes, those that end after their first page: wherever six others in a row begin, each of two
-#: or three servers that answer in turn is then asked for each page, however many requests a pass takes.
+#: or three servers that answer in turn is then asked for each page, as long as passes take equally many requests.
 OUT_OF_TURN = (3, 5)
 #: A window of no more than a page, in an order that changes, is read once more up to this pass; after it, it is cut.
 AGAIN = 2
@@ -223,7 +223,7 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     if facts.received < page:
         why = "end to be confirmed"
     elif kind.read is Read.WHOLE:
-        if _unchanged(state, facts):
+        if walk.number == 1 and _unchanged(state, facts):
             return Step(State.DONE, walk, "first page unchanged since the last complete read", read_at=walk.began_at)
         why = "no times to cut by"
     elif not divisible:
@@ -416,7 +416,9 @@ def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:
     reached = row.walk.offset + facts.received
     named = [place for place, identity in enumerate(facts.identities) if identity]
     if not named:
-        raise Uncertain("a full page without one identifiable record: nothing to anchor the next page on")
+        raise Uncertain(
+            "a page without one identifiable record, and more behind it: nothing to anchor the next page on"
+        )
     # Rows before the overlap are no anchor, or it would stand at the head of a page that begins earlier than it should.
     # Where nothing in the overlap has an identity, the next page does not show the anchor, and the walk steps back.
     anchor = tuple(facts.identities[min(facts.received - max(1, overlap), named[-1]) :])
@@ -432,9 +434,9 @@ def _from_the_front(row: WindowRow, facts: Facts) -> Step:
     if walk.number >= PASSES:
         raise Uncertain(f"{PASSES} passes over one window did not agree")
     # Rows only leave: of one record with nothing behind it, one is left at most, and a page that has room for two tells.
-    # Where many were asked for, the first page would have shown others, but for those that are filtered for good: it may
-    # then stand second, behind one of these.
-    alone = facts.received <= ((walk.limit or LIMIT) > TINY)
+    # Where a page as short as that was no full one, it would have shown others, but for those that are filtered for good:
+    # the record may then stand second, behind one of these.
+    alone = facts.received <= ((walk.limit or LIMIT) >= SMALLEST_CAP)
     shown = walk.offset if walk.offset == 1 and alone else 0
     again = _again(walk, 0 if walk.fresh else walk.quiet)
     return Step(State.WALKING, replace(again, shown=shown), "one record: all of it once more")
@@ -446,7 +448,9 @@ def _step_back(row: WindowRow) -> Step:
     if walk.number >= PASSES:
         raise Uncertain(f"{PASSES} passes over one window did not agree")
     if walk.misses >= MISSES or walk.offset <= 1 or not walk.overlap:
-        return Step(State.WALKING, _again(walk, quiet=0), "anchor lost: from the beginning")
+        # Once, others may have left; where it happens again, there may be no order that an anchor could show.
+        again = replace(_again(walk, quiet=0), unstable=walk.unstable or (walk.number > 1 and walk.overlap > 0))
+        return Step(State.WALKING, again, "anchor lost: from the beginning")
     overlap = walk.overlap * 2
     back = replace(walk, offset=max(1, walk.offset - overlap), overlap=overlap, misses=walk.misses + 1)
     return Step(State.WALKING, back, "anchor missing: step back")

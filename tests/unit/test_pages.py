@@ -287,6 +287,17 @@ def test_a_walk_whose_anchor_is_gone_asks_for_what_lies_before_it() -> None:
     for _ in range(pages.MISSES):
         step = settled(row(HOT, step.walk), facts(500))
     assert (step.walk.offset, step.walk.number, step.why) == (0, 2, "anchor lost: from the beginning")
+    assert not step.walk.unstable
+
+
+def test_an_anchor_that_is_lost_again_shows_no_order() -> None:
+    """Three servers in turn, pages so small that a step back reaches the front: every pass would ask the same of each."""
+    for overlap, unstable in ((25, True), (0, False)):  # without an overlap there is no anchor that could be lost
+        walk = replace(WALK, offset=1, overlap=overlap, number=2)
+        step = settled(row(HOT, walk), facts(1))
+        assert (step.walk.offset, step.walk.number, step.walk.unstable) == (0, 3, unstable)
+    api = ModelApi(spread(300, HOT), servers=3, cap=20)
+    assert missing(api, dict(read(api, HOT, kind="genetic_traits", largest_page=20).stored), HOT) == []
 
 
 @pytest.mark.parametrize(
@@ -422,7 +433,8 @@ def test_one_record_behind_itself_is_read_once_more_where_a_filter_would_leave_o
     again = settled(row(MONTH, replace(ALONE, limit=None)), facts(1, ("a",), total=2))
     assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 1)
     assert settled(row(MONTH, again.walk), facts(1, ("a",), total=2)).state is State.DONE
-    for limit, page in ((pages.TINY, facts(1, ("a",))), (None, facts(2, ("a",)))):  # others may be filtered, or there
+    few = pages.SMALLEST_CAP - 1  # of which others may be filtered
+    for limit, page in ((few, facts(1, ("a",))), (None, facts(2, ("a",)))):
         assert settled(row(MONTH, replace(ALONE, limit=limit)), page).walk.shown == 0
 
 
@@ -607,6 +619,9 @@ def test_the_first_page_of_a_collection_without_times_tells_whether_to_read_on()
     assert pages.settle(traits, recent, facts, settle_s=SETTLE_S).state is State.DONE
     old = KindState("genetic_traits", largest_page=500, whole_read_at=NOW - timedelta(days=2))
     assert pages.settle(traits, old, facts, settle_s=SETTLE_S).state is State.WALKING
+    # A further pass shows nothing new either, where a change behind the first page has brought this read about.
+    again = replace(traits, walk=Walk(number=2, unstable=True, began_at=NOW))
+    assert pages.settle(again, recent, facts, settle_s=SETTLE_S).state is State.WALKING
 
 
 def test_a_whole_collection_is_walked_and_its_read_dated_by_its_beginning() -> None:
