@@ -26,6 +26,8 @@ from urllib3.response import BaseHTTPResponse
 from humansync import __version__, answers
 from humansync.errors import ApiError, BadRequest, TooLarge, Unavailable
 from humansync.kinds import Kind
+from humansync.received import as_received
+from humansync.records import Batch
 from humansync.windows import SECOND, floor_second
 
 #: Most records a page may be asked for.
@@ -73,8 +75,10 @@ class Page:
     elapsed_s: float
     #: an empty object or null stood in place of the list
     hollow: bool = False
-    #: the JSON text that `records` were decoded from
+    #: the JSON text
     body: bytes = b""
+    #: the page as its text, where that was asked for and can be; `records` is empty then
+    batch: Batch | None = None
 
 
 class Api:
@@ -117,9 +121,12 @@ class Api:
         # Retries are decided where attempts are counted: in the ledger.
         self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=_CONNECTIONS_MAX, max_retries=0)
 
-    def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
+    def fetch(
+        self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int, as_text: bool = False
+    ) -> Page:
         """Return the page of records updated in `[since, before)`; an ApiError where there is none.
 
+        as_text: records as documented need not be decoded (`Page.batch`).
         ValueError, and no request, for what the API would cut silently: a span over 31 days, a limit over 500.
         """
         query = _query(since, before, limit, offset)
@@ -132,7 +139,8 @@ class Api:
             raise answers.refusal(response.status_code, headers, datetime.now(UTC))
         body = self._body(response, deadline, self._max_body_bytes)
         elapsed_s = monotonic() - began
-        records = answers.records(body, headers)
+        batch = as_received(kind, body) if as_text else None
+        records = [] if batch is not None else answers.records(body, headers)
         if records is None:
             _log.warning(answers.HOLLOW, extra={"kind": kind.name})
         return Page(
@@ -144,6 +152,7 @@ class Api:
             elapsed_s=elapsed_s,
             hollow=records is None,
             body=body,
+            batch=batch,
         )
 
     def close(self) -> None:

@@ -40,8 +40,10 @@ class Clock(Protocol):
 class Api(Protocol):
     """The API, real or simulated."""
 
-    def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
-        """Return one page; raises errors.ApiError."""
+    def fetch(
+        self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int, as_text: bool = False
+    ) -> Page:
+        """Return one page; raises errors.ApiError. as_text: records as documented need not be decoded."""
 
 
 class Shared(Protocol):

@@ -122,7 +122,7 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
         page = _asked(parts, row, state, ask)
         began = monotonic()
         row = replace(row, walk=replace(row.walk, hollow=0)) if row.walk.hollow else row
-        batch = _batch(parts, KINDS[row.kind], page)
+        batch = page.batch or records.parse(KINDS[row.kind], page.records)
         api_time = page.api_time or parts.api_now()
         facts = pages.Facts(
             batch.received, batch.by_place, batch.updated, api_time, page.total, page.has_next, hollow=page.hollow
@@ -146,7 +146,7 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
 def _asked(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask) -> Page:
     """Ask for a page, and let the gate learn how long it took."""
     try:
-        page = fetch_page(parts, row, state, ask)
+        page = fetch_page(parts, row, state, ask, as_text=parts.store.unpacks)
     except errors.Unavailable as error:
         if error.timed_out:
             parts.gate.refused()
@@ -154,12 +154,6 @@ def _asked(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask) -> Pa
     if page.elapsed_s:
         parts.gate.answered(page.elapsed_s)
     return page
-
-
-def _batch(parts: Parts, kind: Kind, page: Page) -> records.Batch:
-    """Return what a page holds, in the cheapest form that the database takes."""
-    received = records.as_received(kind, page.records, page.body) if parts.store.unpacks else None
-    return received or records.parse(kind, page.records)
 
 
 def _stored(
@@ -172,14 +166,20 @@ def _stored(
     except errors.StoreRefused as error:
         if batch.text is None:
             return _apply(parts, row, isolated(parts, kind, batch, error), settle)
-    return _stored(parts, row, page, records.parse(kind, page.records), settle)
+    # It holds nothing that lets an answer stand for none.
+    return _stored(parts, row, page, records.parse(kind, answers.records(page.body, {}) or []), settle)
 
 
-def fetch_page(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask) -> Page:
-    """Ask for a window's next page. Beyond the end some servers say 400 or 404: that is an empty page."""
+def fetch_page(parts: Parts, row: WindowRow, state: KindState, ask: pages.Ask, *, as_text: bool = False) -> Page:
+    """Ask for a window's next page. Beyond the end some servers say 400 or 404: that is an empty page.
+
+    as_text: as in `Api.fetch`.
+    """
     kind = KINDS[row.kind]
     try:
-        page = parts.api.fetch(kind, since=ask.since, before=ask.before, limit=ask.limit, offset=ask.offset)
+        page = parts.api.fetch(
+            kind, since=ask.since, before=ask.before, limit=ask.limit, offset=ask.offset, as_text=as_text
+        )
     except (errors.NotOffered, errors.BadRequest) as error:
         if not ask.offset:
             raise

@@ -22,7 +22,6 @@ from humansync.values import (
     TooDeep,
     Value,
     canonical_instants,
-    castable,
     clean,
     convert,
     holds_nul,
@@ -112,27 +111,6 @@ def parse(kind: Kind, records: list[object]) -> Batch:
         received=len(records),
         flags=flags,
     )
-
-
-def as_received(kind: Kind, records: list[object], body: bytes) -> Batch | None:
-    """Return the page as its text, if a database that casts its values stores what `parse` would; else None.
-
-    Most pages are like that: all is as documented, no record twice. It spares writing each record anew, here, and
-    reading it twice, there.
-    """
-    if kind.read is Read.WHOLE or holds_nul(body) or set(map(type, records)) != {dict}:
-        return None
-    column = _turned(cast("list[Record]", records))
-    keys, updated = _ordinary_ids(column("id")), canonical_instants(column("updatedAt"))
-    if keys is None or updated is None or len(set(keys)) < len(keys):
-        return None
-    if not all(_castable(kind, field, column) for field in columns(kind) if field.key not in ("id", "updatedAt")):
-        return None
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return None
-    return replace(NOTHING, text=text, by_place=keys, updated=updated, received=len(keys))
 
 
 def part(batch: Batch, places: Sequence[int]) -> Batch:
@@ -287,13 +265,6 @@ def _values(field: Field, column: _Column) -> list[object]:
     key, _, inner = field.key.partition(".")
     values = column(key)
     return [value.get(inner) if isinstance(value, dict) else None for value in values] if inner else values
-
-
-def _castable(kind: Kind, field: Field, column: _Column) -> bool:
-    values = _values(field, column)
-    if field.type is Type.UNIT:
-        return castable(Type.TEXT, values) and set(values) <= {*kind.units, None}
-    return castable(field.type, values)
 
 
 def _cells(kind: Kind, field: Field, column: _Column, flags: Counter[str]) -> list[Value]:

@@ -30,8 +30,6 @@ NUL_ESCAPE = b"\\u0000"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-#: a number as text that every reader of numbers reads alike
-_PLAIN_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _BOOLEANS: dict[object, bool] = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 _NULLABLE_TEXT = frozenset({str, NoneType})
 _NULLABLE_BOOLEAN = frozenset({bool, NoneType})
@@ -274,26 +272,6 @@ def convert(type_: Type, values: list[object], column: str, odd: Counter[str]) -
                 odd[column] += 1
         cells.append(cell)
     return cells
-
-
-#: types whose values are all castable if they are of these types
-_BY_TYPE_ALONE = {Type.TEXT: _NULLABLE_TEXT, Type.BOOLEAN: _NULLABLE_BOOLEAN, Type.JSON: _NULLABLE_JSON}
-
-
-def castable(type_: Type, values: list[object]) -> bool:
-    """Return whether a plain cast in SQL makes of each of a column's values what `convert` makes of it."""
-    types = set(map(type, values))
-    if types <= {NoneType}:
-        return True
-    present = [value for value in values if value is not None] if NoneType in types else values
-    if type_ in _BY_TYPE_ALONE:
-        return types <= _BY_TYPE_ALONE[type_]
-    if type_ is Type.INSTANT:
-        return canonical_instants(present) is not None
-    if type_ is Type.NUMBER and str in types:
-        texts = cast("list[str]", [value for value in present if type(value) is str])
-        return all(map(_PLAIN_NUMBER.fullmatch, texts)) and castable(type_, [v for v in present if type(v) is not str])
-    return _WHOLE_COLUMN[type_](present) is not None
 
 
 def normal_units(units: dict[str, str], values: list[object], column: str, odd: Counter[str]) -> list[Value]:

@@ -86,7 +86,7 @@ def install() -> None:
         for module in (humansync.api, getattr(humansync.api, "answers", None)):
             count(module, name, "api: JSON")
     count(humansync.records, "parse", "records.parse")
-    count(humansync.records, "as_received", "records.as_received")
+    count(humansync.api, "as_received", "api.as_received")
     count(humansync.pages, "settle", "pages.settle")
     count(humansync.reading, "read", "sync: rest")
     count(humansync.sync, "plan_kind", "sync: planning")

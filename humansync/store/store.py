@@ -51,7 +51,7 @@ class Store:
 
     @property
     def unpacks(self) -> bool:
-        """Whether the database makes rows of a page's own text: `records.as_received`."""
+        """Whether the database makes rows of a page's own text: `humansync.received`."""
         return self.engine.dialect.name == "postgresql"
 
     @contextlib.contextmanager

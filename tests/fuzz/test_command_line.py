@@ -171,8 +171,10 @@ def test_any_switches_of_the_simulator_are_served_or_answered(
 class Silent:
     """An API that does not answer."""
 
-    def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
-        del kind, since, before, limit, offset
+    def fetch(
+        self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int, as_text: bool = False
+    ) -> Page:
+        del kind, since, before, limit, offset, as_text
         raise Unavailable("no answer from the API")
 
 

@@ -917,6 +917,27 @@ _PLANNER = (
     ),
 )
 
+_AS_RECEIVED = (
+    Mutant(
+        name="a page with one record twice is read by us",
+        guards="A page goes to PostgreSQL as its text only where no record stands in it twice: the newest must win.",
+        promise="P2",
+        file="humansync/received.py",
+        text="len(set(keys)) < len(keys)",
+        instead="not keys",
+        tests=_in(_RECEIVED, "what_needs_mending_or_judging_does_not"),
+    ),
+    Mutant(
+        name="instants in another form are read by us",
+        guards="A page goes to PostgreSQL as its text only where the database reads its instants as we do.",
+        promise="P1",
+        file="humansync/received.py",
+        text="not all(_canonical(found, name) for name in instants)",
+        instead="False",
+        tests=_in(_RECEIVED, "what_needs_mending_or_judging_does_not"),
+    ),
+)
+
 _LEDGER_MUTANTS = (
     Mutant(
         name="newest wins in SQLite",
@@ -2005,4 +2026,4 @@ _PRIVATE = (
     ),
 )
 
-MUTANTS = (*_READER, *_PLANNER, *_LEDGER_MUTANTS, *_TOGETHER, *_COMPARED, *_PRIVATE)
+MUTANTS = (*_READER, *_PLANNER, *_AS_RECEIVED, *_LEDGER_MUTANTS, *_TOGETHER, *_COMPARED, *_PRIVATE)

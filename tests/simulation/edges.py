@@ -61,9 +61,11 @@ class SimApi(Api):
         super().__init__(base_url="http://simulated/v1", client_id="simulator", app_key="simulator")
         self._sim = sim
 
-    def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
+    def fetch(
+        self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int, as_text: bool = False
+    ) -> Page:
         self._sim.point("before fetch")
-        page = super().fetch(kind, since=since, before=before, limit=limit, offset=offset)
+        page = super().fetch(kind, since=since, before=before, limit=limit, offset=offset, as_text=as_text)
         self._sim.point("after fetch")
         return page
 

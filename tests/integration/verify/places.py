@@ -65,12 +65,14 @@ class WorldApi(Api):
         #: identity of a record that is shown without a time
         self.spoilt = ""
 
-    def fetch(self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int) -> Page:
+    def fetch(
+        self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int, as_text: bool = False
+    ) -> Page:
         with self._alone:
             self.requests += 1
             self._clock.sleep(0.01)
             self.between(self.requests)
-            page = super().fetch(kind, since=since, before=before, limit=limit, offset=offset)
+            page = super().fetch(kind, since=since, before=before, limit=limit, offset=offset, as_text=as_text)
         if not self.spoilt:
             return page
         shown = [
