@@ -223,7 +223,7 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     if facts.received < page:
         why = "end to be confirmed"
     elif kind.read is Read.WHOLE:
-        if walk.number == 1 and _unchanged(state, facts):
+        if _unchanged(state, facts):
             return Step(State.DONE, walk, "first page unchanged since the last complete read", read_at=walk.began_at)
         why = "no times to cut by"
     elif not divisible:

@@ -715,15 +715,6 @@ _READER = (
         tests=_in(_API, "what_the_api_would_cut_silently_is_not_sent"),
     ),
     Mutant(
-        name="a first page stands for no read that has begun",
-        guards="Of a collection without times, a further pass is not over because its first page shows nothing new.",
-        promise="P1",
-        file="humansync/pages.py",
-        text="walk.number == 1 and _unchanged",
-        instead="_unchanged",
-        tests=_in(_PAGES, "the_first_page_of_a_collection_without_times_tells_whether_to_read_on"),
-    ),
-    Mutant(
         name="a collection is read whole once a day",
         guards="The first page of a collection without times stands for all of it for a day at most.",
         promise="P1",
