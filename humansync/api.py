@@ -61,7 +61,7 @@ for _name in ("urllib3.connection", "urllib3.connectionpool"):
 class Page:
     """One answer, whole."""
 
-    #: as decoded; not looked at yet
+    #: as decoded; not looked at yet, and empty where `batch` is given
     records: list[object]
     #: X-Total-Count; None where absent or no number
     total: int | None
@@ -77,7 +77,7 @@ class Page:
     hollow: bool = False
     #: the JSON text
     body: bytes = b""
-    #: the page as its text, where that was asked for and can be; `records` is empty then
+    #: the page as its text, where that was asked for and can be
     batch: Batch | None = None
 
 

@@ -417,7 +417,7 @@ def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:
     named = [place for place, identity in enumerate(facts.identities) if identity]
     if not named:
         raise Uncertain(
-            "a page without one identifiable record, and more behind it: nothing to anchor the next page on"
+            "a page without one identifiable record, and perhaps more behind it: nothing to anchor the next page on"
         )
     # Rows before the overlap are no anchor, or it would stand at the head of a page that begins earlier than it should.
     # Where nothing in the overlap has an identity, the next page does not show the anchor, and the walk steps back.
@@ -434,9 +434,9 @@ def _from_the_front(row: WindowRow, facts: Facts) -> Step:
     if walk.number >= PASSES:
         raise Uncertain(f"{PASSES} passes over one window did not agree")
     # Rows only leave: of one record with nothing behind it, one is left at most, and a page that has room for two tells.
-    # Where a page as short as that was no full one, it would have shown others, but for those that are filtered for good:
-    # the record may then stand second, behind one of these.
-    alone = facts.received <= ((walk.limit or LIMIT) >= SMALLEST_CAP)
+    # Where that many were asked for, the first page would have shown others, but for those that are filtered for good: the
+    # record may stand second, behind one of these, and come again.
+    alone = not facts.received or (facts.received == 1 and (walk.limit or LIMIT) >= SMALLEST_CAP)
     shown = walk.offset if walk.offset == 1 and alone else 0
     again = _again(walk, 0 if walk.fresh else walk.quiet)
     return Step(State.WALKING, replace(again, shown=shown), "one record: all of it once more")
@@ -448,7 +448,7 @@ def _step_back(row: WindowRow) -> Step:
     if walk.number >= PASSES:
         raise Uncertain(f"{PASSES} passes over one window did not agree")
     if walk.misses >= MISSES or walk.offset <= 1 or not walk.overlap:
-        # Once, others may have left; where it happens again, there may be no order that an anchor could show.
+        # In a first pass others may have left; in a later one, there may be no order that an anchor could show.
         again = replace(_again(walk, quiet=0), unstable=walk.unstable or (walk.number > 1 and walk.overlap > 0))
         return Step(State.WALKING, again, "anchor lost: from the beginning")
     overlap = walk.overlap * 2

@@ -166,7 +166,7 @@ def _stored(
     except errors.StoreRefused as error:
         if batch.text is None:
             return _apply(parts, row, isolated(parts, kind, batch, error), settle)
-    # It holds nothing that lets an answer stand for none.
+    # What was a batch is a list with records in it.
     return _stored(parts, row, page, records.parse(kind, answers.records(page.body, {}) or []), settle)
 
 

@@ -2,9 +2,10 @@
 
 Most pages are like that: all is as documented, no record twice. It spares building what is only handed on, writing each
 record anew, here, and reading it twice, there. Whatever else a page holds is read by `humansync.records`, which judges
-and mends; the two lead to the same rows.
+and mends; the two lead to the same rows, but for what is nested more deeply than any real record.
 """
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -17,7 +18,7 @@ from humansync.kinds import KINDS, Field, Kind, Read, Type, columns
 from humansync.records import MAX_ID, NOTHING, Batch
 from humansync.values import MAX_INTEGER, canonical_instants, holds_nul
 
-#: An object or an array, of which nothing is kept. Texts and names within are checked by the database.
+#: An object of which nothing is kept: what is within it has to be JSON. How large its numbers are, the database judges.
 _Object = msgspec.defstruct("_Object", [], gc=False)
 _TYPES: dict[Type, Any] = {
     Type.TEXT: str,
@@ -27,7 +28,7 @@ _TYPES: dict[Type, Any] = {
     Type.BOOLEAN: bool,
     Type.INSTANT: str,
     Type.DATE: date,
-    Type.JSON: _Object | list[msgspec.Raw],
+    Type.JSON: _Object | tuple[msgspec.Raw, ...],
 }
 
 
@@ -47,7 +48,7 @@ def as_received(kind: Kind, body: bytes) -> Batch | None:
     decoder, instants = _reader(kind.name)
     try:
         found, text = decoder.decode(body), body.decode()
-    except (ValueError, RecursionError):  # odd, or no JSON at all
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # odd, or no JSON at all
         return None
     keys: list[str] = [record.id for record in found]
     updated = canonical_instants([record.updated_at for record in found])
@@ -68,17 +69,18 @@ def _reader(name: str) -> _Reader:
     kind = KINDS[name]
     # A unit stands in two columns, and is one value: the one that takes fewer spellings decides.
     by_key = {field.key: field for field in columns(kind)}
-    attributes: list[Any] = [("id", Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]), ("updated_at", str)]
-    nested: dict[str, list[Any]] = {}
+    flat, nested = [field for field in by_key.values() if "." not in field.key], defaultdict[str, list[Any]](list)
     for key, field in by_key.items():
         outer, _, inner = key.partition(".")
         if inner:
-            nested.setdefault(outer, []).append((inner, _type(kind, field) | None, None))
-        elif field.column not in ("id", "updated_at"):
-            attributes.append((field.column, _type(kind, field) | None, None))
-    attributes += [(outer, msgspec.defstruct(outer, inner, gc=False) | None, None) for outer, inner in nested.items()]
-    keys = {field.column: field.key for field in by_key.values() if "." not in field.key}
-    record = msgspec.defstruct(name, attributes, rename=keys, gc=False)
+            nested[outer].append((inner, _type(kind, field) | None, None))
+    # What has columns of its own is one itself, too, by the same name: it is looked into.
+    attributes: dict[str, tuple[Any, ...]] = {field.column: (_type(kind, field) | None, None) for field in flat}
+    attributes |= {outer: (msgspec.defstruct(outer, inner, gc=False) | None, None) for outer, inner in nested.items()}
+    attributes |= {"id": (Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)],), "updated_at": (str,)}
+    keys = {field.column: field.key for field in flat}
+    fields = [(column, *rest) for column, rest in attributes.items()]
+    record = msgspec.defstruct(name, fields, rename=keys, kw_only=True, gc=False)
     instants = tuple(f.column for f in by_key.values() if f.type is Type.INSTANT and f.column != "updated_at")
     return _Reader(msgspec.json.Decoder(list[record]), instants)  # type: ignore[valid-type]  # made at run time
 

@@ -207,7 +207,11 @@ def _ours(error: exc.DBAPIError) -> StoreUnavailable | StoreRefused:
     name, code = type(original).__name__, getattr(original, "sqlstate", None)
     if code in _NO_SCHEMA or (isinstance(original, sqlite3.OperationalError) and "no such" in str(original)):
         return StoreUnavailable(_SCHEMA_MISSING)
-    if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
+    of_a_value = code is not None and code[:2] in _OF_A_VALUE
+    # psycopg calls limits operational, too
+    if not of_a_value and (
+        isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated
+    ):
         # without a code it is a matter of connecting, or SQLite: the text is about files and hosts
         detail = f"SQLSTATE {code}" if code else str(original).split("\n", 1)[0]
         return StoreUnavailable(f"the database is not available: {name}, {detail}")
@@ -216,5 +220,5 @@ def _ours(error: exc.DBAPIError) -> StoreUnavailable | StoreRefused:
     sqlite_value = isinstance(original, sqlite3.IntegrityError | sqlite3.DataError)
     return StoreRefused(
         f"the database refused a statement: {name}" + (f", SQLSTATE {code}" if code else ""),
-        of_a_value=sqlite_value or (code is not None and code[:2] in _OF_A_VALUE),
+        of_a_value=sqlite_value or of_a_value,
     )

@@ -206,7 +206,7 @@ _READER = (
         guards="Where few records are asked for, or another follows, one that comes again is not taken for all there is.",
         promise="P1",
         file="humansync/pages.py",
-        text="alone = facts.received <= ((walk.limit or LIMIT) >= SMALLEST_CAP)",
+        text="alone = not facts.received or (facts.received == 1 and (walk.limit or LIMIT) >= SMALLEST_CAP)",
         instead="alone = True",
         tests=_in(_PAGES, "one_record_behind_itself_is_read_once_more_where_a_filter_would_leave_others"),
     ),

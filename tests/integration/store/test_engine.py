@@ -270,6 +270,8 @@ def test_deadlocks_and_read_only_servers_are_worth_another_try(own_postgres: Pos
             ("25006", StoreUnavailable),
             ("22003", StoreRefused),
             ("23505", StoreRefused),
+            ("54000", StoreRefused),
+            ("54001", StoreRefused),
         ]:
             raising = f"DO $$ BEGIN RAISE EXCEPTION 'canary' USING ERRCODE = '{code}'; END $$"
             with pytest.raises(error) as caught, translated(), engine.begin() as connection:

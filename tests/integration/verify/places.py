@@ -79,7 +79,7 @@ class WorldApi(Api):
             {**record, "updatedAt": "?"} if isinstance(record, dict) and record["id"] == self.spoilt else record
             for record in page.records
         ]
-        return replace(page, records=shown)
+        return replace(page, records=shown, batch=None)
 
     def _send(self, url: str, deadline: float, redirects_left: int = 0) -> Any:
         del deadline, redirects_left
