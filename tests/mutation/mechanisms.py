@@ -910,6 +910,18 @@ _PLANNER = (
 
 _AS_RECEIVED = (
     Mutant(
+        name="a record beyond a limit of the database",
+        guards="A record that exceeds a limit of PostgreSQL's is set aside, rather than taken for a database that is away.",
+        promise="P9",
+        file="humansync/store/engine.py",
+        text="if not of_a_value and (",
+        instead="if (",
+        tests=_in(
+            "tests/integration/store/test_refused_page.py",
+            "a_record_beyond_a_limit_of_the_database_is_set_aside_and_the_others_are_stored",
+        ),
+    ),
+    Mutant(
         name="a page with one record twice is read by us",
         guards="A page goes to PostgreSQL as its text only where no record stands in it twice: the newest must win.",
         promise="P2",

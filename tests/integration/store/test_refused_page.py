@@ -14,6 +14,7 @@ from humansync.parts import Parts
 from humansync.received import as_received
 from humansync.state.shared import Admission, Shared
 from humansync.store import Store
+from humansync.sync import Outcome
 from humansync.windows import Window
 from tests.factories import START
 from tests.integration.store.ledgers import owe, rows
@@ -48,15 +49,35 @@ class OnePage:
         return random.random()
 
 
+def read(store: Store, body: bytes) -> Outcome:
+    """Bring one window on by this page."""
+    api = OnePage(body)
+    (row,) = owe(store, Window(START, START + timedelta(hours=1)), kind=KIND.name, purpose=Purpose.BACKFILL)
+    shared = create_autospec(Shared, instance=True)
+    shared.admit.return_value = Admission(granted=True, wait_s=0.0, busy=False)
+    parts = Parts(api, store, shared, api, plan.Policy(0, 0, "30d"), "test")
+    return reading.read(parts, row.id, row.epoch)
+
+
 # The mechanism: `reading._stored`.
 @pytest.mark.parametrize("odd", [b'"much":1e200000', b'"sourceData":{"much":1e200000}'])
 def test_what_the_database_cannot_read_is_read_by_us(postgresql: Store, odd: bytes) -> None:
     body = b'[{"id":"a","updatedAt":"2026-03-01T00:00:01.000Z"},{"id":"b","updatedAt":"2026-03-01T00:00:02.000Z",%s}]'
-    api = OnePage(body % odd)
-    (row,) = owe(postgresql, Window(START, START + timedelta(hours=1)), kind=KIND.name, purpose=Purpose.BACKFILL)
-    shared = create_autospec(Shared, instance=True)
-    shared.admit.return_value = Admission(granted=True, wait_s=0.0, busy=False)
-    parts = Parts(api, postgresql, shared, api, plan.Policy(0, 0, "30d"), "test")
-    outcome = reading.read(parts, row.id, row.epoch)
+    outcome = read(postgresql, body % odd)
     assert (outcome.received, outcome.changed) == (2, 2)
     assert [each["id"] for each in rows(postgresql, KIND.name)] == ["a", "b"]
+
+
+# The mechanism: SQLSTATE class 54 in store/engine.py, which psycopg calls operational.
+def test_a_record_beyond_a_limit_of_the_database_is_set_aside_and_the_others_are_stored(postgresql: Store) -> None:
+    raising = "BEGIN IF new.id = 'b' THEN RAISE EXCEPTION 'too large' USING ERRCODE = '54000'; END IF; RETURN new; END"
+    with postgresql.engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE FUNCTION limited() RETURNS trigger LANGUAGE plpgsql AS $$ {raising} $$")
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER limited BEFORE INSERT ON {KIND.name} FOR EACH ROW EXECUTE FUNCTION limited()"
+        )
+    body = b'[{"id":"a","updatedAt":"2026-03-01T00:00:01.000Z"},{"id":"b","updatedAt":"2026-03-01T00:00:02.000Z"}]'
+    outcome = read(postgresql, body)
+    assert (outcome.received, outcome.changed, outcome.rejected) == (2, 1, 1)
+    assert [each["id"] for each in rows(postgresql, KIND.name)] == ["a"]
+    assert sum(postgresql.rejected()[KIND.name].values()) == 1
