@@ -1,6 +1,8 @@
 """A page whose text PostgreSQL refuses is read by us, and nothing of it is lost."""
 
+import contextlib
 import random
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from unittest.mock import create_autospec
 
@@ -68,16 +70,28 @@ def test_what_the_database_cannot_read_is_read_by_us(postgresql: Store, odd: byt
     assert [each["id"] for each in rows(postgresql, KIND.name)] == ["a", "b"]
 
 
-# The mechanism: SQLSTATE class 54 in store/engine.py, which psycopg calls operational.
-def test_a_record_beyond_a_limit_of_the_database_is_set_aside_and_the_others_are_stored(postgresql: Store) -> None:
-    raising = "BEGIN IF new.id = 'b' THEN RAISE EXCEPTION 'too large' USING ERRCODE = '54000'; END IF; RETURN new; END"
-    with postgresql.engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE FUNCTION limited() RETURNS trigger LANGUAGE plpgsql AS $$ {raising} $$")
+@contextlib.contextmanager
+def limited(store: Store, refused: str) -> Iterator[None]:
+    """Let the database exceed a limit by one record; other tests share its tables."""
+    error = "RAISE EXCEPTION 'too large' USING ERRCODE = '54000'"
+    body = f"BEGIN IF new.id = '{refused}' THEN {error}; END IF; RETURN new; END"
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE FUNCTION limited() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$")
         connection.exec_driver_sql(
             f"CREATE TRIGGER limited BEFORE INSERT ON {KIND.name} FOR EACH ROW EXECUTE FUNCTION limited()"
         )
+    try:
+        yield
+    finally:
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("DROP FUNCTION limited CASCADE")
+
+
+# The mechanism: SQLSTATE class 54 in store/engine.py, which psycopg calls operational.
+def test_a_record_beyond_a_limit_of_the_database_is_set_aside_and_the_others_are_stored(postgresql: Store) -> None:
     body = b'[{"id":"a","updatedAt":"2026-03-01T00:00:01.000Z"},{"id":"b","updatedAt":"2026-03-01T00:00:02.000Z"}]'
-    outcome = read(postgresql, body)
+    with limited(postgresql, "b"):
+        outcome = read(postgresql, body)
     assert (outcome.received, outcome.changed, outcome.rejected) == (2, 1, 1)
     assert [each["id"] for each in rows(postgresql, KIND.name)] == ["a"]
     assert sum(postgresql.rejected()[KIND.name].values()) == 1
