@@ -47,12 +47,18 @@ class Walk:
     fresh: int = 0
     #: the first page of this pass was asked for at this instant of the API's clock
     began_at: datetime | None = None
-    #: pages in a row whose anchor was missing
+    #: pages in a row whose anchor was missing; of a pass over a changing order, all that were empty
     misses: int = 0
     #: the order of the rows was seen to change between requests
     unstable: bool = False
     #: passes in a row that found nothing new
     quiet: int = 0
+    #: the first identities of the last passes that went beyond their first page
+    heads: tuple[str, ...] = ()
+    #: requests since the last of these began
+    asked: int = 0
+    #: passes in a row that were ended by their first page, because one of these began alike
+    repeats: int = 0
     #: so many rows are left, and a page has room for more
     shown: int = 0
     #: empty objects or nulls in a row, in place of the next page

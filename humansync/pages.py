@@ -59,18 +59,24 @@ SAMPLE_SPAN = 0.9
 OVERLAP = 25
 #: An order that less than one shuffled page in so many would show is no chance.
 CHANCE = 1_000_000
-#: Missing anchors in a row before the pass begins again.
+#: Missing anchors in a row before the pass begins again, and empty pages of a pass over a changing order before it ends.
 MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
-#: 1/e, so six quiet ones in a row leave one row unseen in about four hundred such seconds.
-QUIET_PASSES = 6
-#: Of each seven of these passes, those that end after their first page: wherever six others in a row begin, each of two
-#: or three servers that answer in turn is then asked for each page, as long as passes take equally many requests.
-OUT_OF_TURN = (3, 5)
+#: 1/e, so eight quiet ones in a row leave one row unseen in about three thousand such seconds.
+QUIET_PASSES = 8
+#: Servers that answer in turn, each in an order of its own, show the same places of it in each pass that begins at the
+#: same one of them. A pass that begins with the same record as one of the last seven is therefore given up after its
+#: first page, so that the next server in turn begins one ...
+BEGINNINGS = QUIET_PASSES - 1
+#: ... and if eight first pages in a row begin like that, a pass is walked when the number of requests since the last one
+#: began has no factor in common with this: eight in a row then begin at each of up to eight servers.
+APART = 2 * 3 * 5 * 7
 #: A window of no more than a page, in an order that changes, is read once more up to this pass; after it, it is cut.
 AGAIN = 2
 #: Passes before the read is put off to a quieter time.
 PASSES = 40
+#: Pages of one pass: more than any collection has, for a server that gives some record behind every offset.
+MOST_PAGES = 100_000
 #: Rows outside the asked bounds by at most this much are the API's rounding.
 SLACK = timedelta(seconds=1)
 #: A collection without times is read completely at least this often; between, its first page tells.
@@ -206,6 +212,16 @@ def _check_bounds(row: WindowRow, facts: Facts) -> None:
         raise FilterIgnored("the API returned records newer than updated_before: it did not apply the filter")
 
 
+def _check_offset(walk: Walk, facts: Facts, page: int) -> None:
+    """Refuse a further page that is not behind the one before, or no end of them."""
+    # As rows only leave, the tail of a full page is not that of the next one, too, unless the walk has stepped back.
+    whole = facts.received == page and not walk.misses and len(walk.anchor) == OVERLAP
+    if (whole and walk.anchor == tuple(facts.identities[-OVERLAP:])) or walk.asked > MOST_PAGES:
+        raise Uncertain(
+            "later offsets bring the same records again, or no end of them: the API does not apply the offset"
+        )
+
+
 def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
     """Decide on a page at offset 0: complete, to be cut, or the beginning of a walk."""
     walk = replace(row.walk, began_at=row.walk.began_at or facts.api_time, fresh=facts.fresh)
@@ -217,9 +233,13 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
         if all_shown or _is_last(row, state, facts):
             return _complete(row, state, facts, kind, "fits one page")
     divisible = kind.read is Read.WINDOWED and part.seconds > 1
-    if walk.unstable and not divisible and walk.number % 7 in OUT_OF_TURN:
-        # Servers that answer in turn, each in an order of its own, might show the same places of it in every pass.
-        return Step(State.WALKING, _again(walk, 0 if facts.fresh else walk.quiet), "order changes: out of turn")
+    if not divisible:
+        head = next(filter(None, facts.identities), "")
+        if walk.unstable and not facts.fresh and _begun_alike(walk, head):
+            repeated = replace(row.walk, asked=walk.asked + 1, repeats=walk.repeats + 1)
+            return Step(State.WALKING, repeated, "order changes: a pass has begun like this")
+        walk = replace(walk, heads=(*walk.heads, head)[-BEGINNINGS:], asked=1, repeats=0)
+        row = replace(row, walk=walk)
     if facts.received < page:
         why = "end to be confirmed"
     elif kind.read is Read.WHOLE:
@@ -233,6 +253,11 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     else:
         return _cut(row, part, facts, page)
     return _walk_on(row, facts, page, why)
+
+
+def _begun_alike(walk: Walk, head: str) -> bool:
+    """Whether one of the last passes began with this record, and asking once more may still lead to another server."""
+    return head in walk.heads and (walk.repeats < BEGINNINGS or math.gcd(walk.asked, APART) > 1)
 
 
 def _little_more(part: Window, facts: Facts, page: int) -> bool:
@@ -328,33 +353,37 @@ def _expected(part: Window, facts: Facts, page: int) -> float | None:
 
 def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
     """Decide on a further page of a walk: the anchor must reappear, in order, at its head."""
-    walk, page = row.walk, page_size(row, state)
+    walk, page = replace(row.walk, asked=row.walk.asked + 1), page_size(row, state)
+    row = replace(row, walk=walk)
+    _check_offset(walk, facts, page)
     last = _end_of_anchor(walk.anchor, facts.identities)
     part = Window(lower_bound(row), row.window.before)
     divisible = kind.read is Read.WINDOWED and part.seconds > 1
-    # Without an overlap no row of the page before would be on this one, and none tells whether others left meanwhile.
     passes = walk.unstable and not divisible
-    if not walk.overlap and (not facts.received or (last is not None and not passes)):
-        # Passes over an order that changes are compared with each other, and a refusal may be a slip.
-        return _end_of_walk(row, state, facts, kind) if passes and not facts.hollow else _from_the_front(row, facts)
-    # Where the order is known to change, a missing anchor tells nothing: passes without news are the proof.
-    if last is None and (not passes or not facts.received):
-        return _step_back(row)
     head = 0 if last is None else last + 1
+    # In passes a missing anchor tells nothing: passes without news are the proof.
+    if passes and (not facts.received or (not walk.overlap and head == facts.received == 1)):
+        return _end_of_pass(row, state, facts, kind)
+    if not passes and (not head or not walk.overlap):
+        # Without an overlap no row of the page before would be on this one, and none tells whether others left meanwhile.
+        alone = not walk.overlap and (head or not facts.received)
+        return _from_the_front(row, facts) if alone else _step_back(row)
     stepped_back = walk.misses > 0
     unstable = walk.unstable or not _in_order(walk.anchor, facts.identities, head)
     # An anchor that reappears after a step back proves no order: among so many rows some of it reappears by chance, and
     # rows of a kind read whole, which move when they change, may have moved past others that no page has shown.
     unstable = unstable or stepped_back
-    walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=0, unstable=unstable)
+    misses = walk.misses if passes else 0
+    walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=misses, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - head
     again = _whole(row, state, facts) if unstable and divisible and not stepped_back else None
     if again is not None:
         return again
-    # Each page of a few records is nearly full: passes over an order that changes would never end.
-    maybe_full = _nearly_full(facts.received, page) and not (unstable and page <= TINY)
+    maybe_full = _nearly_full(facts.received, page)
     short = facts.received < page and (beyond == 0 or (not maybe_full and _too_short(facts.received, state)))
+    # A page of a few records may always be a full one that was filtered: in changing order it is no end.
+    short = short and not (unstable and page <= TINY)
     # What passes have not seen need not be behind this page: to them headers say nothing.
     promised = short and beyond > 0 and not unstable and _promises_more(row, facts)
     if short and not promised and not (unstable and divisible):
@@ -415,13 +444,14 @@ def _walk_on(row: WindowRow, facts: Facts, page: int, why: str) -> Step:
     overlap = min(OVERLAP, page // 2, facts.received // 2)
     reached = row.walk.offset + facts.received
     named = [place for place, identity in enumerate(facts.identities) if identity]
-    if not named:
+    # Passes over an order that changes need no anchor.
+    if not named and not row.walk.unstable:
         raise Uncertain(
             "a page without one identifiable record, and perhaps more behind it: nothing to anchor the next page on"
         )
     # Rows before the overlap are no anchor, or it would stand at the head of a page that begins earlier than it should.
     # Where nothing in the overlap has an identity, the next page does not show the anchor, and the walk steps back.
-    anchor = tuple(facts.identities[min(facts.received - max(1, overlap), named[-1]) :])
+    anchor = tuple(facts.identities[min([facts.received - max(1, overlap), *named[-1:]]) :])
     # With a page of one record there is no room for an overlap beside a new row: ask for two.
     limit = max(2, row.walk.limit) if row.walk.limit else None
     walk = replace(row.walk, offset=reached - overlap, overlap=overlap, anchor=anchor, limit=limit, shown=0)
@@ -438,8 +468,8 @@ def _from_the_front(row: WindowRow, facts: Facts) -> Step:
     # record may stand second, behind one of these, and come again.
     alone = not facts.received or (facts.received == 1 and (walk.limit or LIMIT) >= SMALLEST_CAP)
     shown = walk.offset if walk.offset == 1 and alone else 0
-    again = _again(walk, 0 if walk.fresh else walk.quiet)
-    return Step(State.WALKING, replace(again, shown=shown), "one record: all of it once more")
+    again = replace(_again(walk, quiet=0), shown=shown)
+    return Step(State.WALKING, again, "one record: all of it once more")
 
 
 def _step_back(row: WindowRow) -> Step:
@@ -454,6 +484,17 @@ def _step_back(row: WindowRow) -> Step:
     overlap = walk.overlap * 2
     back = replace(walk, offset=max(1, walk.offset - overlap), overlap=overlap, misses=walk.misses + 1)
     return Step(State.WALKING, back, "anchor missing: step back")
+
+
+def _end_of_pass(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
+    """Nothing follows, in an order that changes: others may have left, one of several servers have fewer, or one slip."""
+    walk = row.walk
+    certain = not walk.overlap and not facts.received and not facts.hollow
+    if certain or walk.misses >= MISSES:
+        return _end_of_walk(row, state, facts, kind)
+    if walk.overlap:
+        return _step_back(row)
+    return Step(State.WALKING, replace(walk, misses=walk.misses + 1), "order changes: nothing follows, asked again")
 
 
 def _end_of_walk(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
@@ -485,6 +526,8 @@ def _again(walk: Walk, quiet: int) -> Walk:
         unstable=walk.unstable,
         quiet=quiet,
         began_at=walk.began_at,
+        heads=walk.heads,
+        asked=walk.asked,
     )
 
 

@@ -191,6 +191,7 @@ def costs() -> Iterator[str]:
     yield _cost("a month with 3,000 rows in half a minute", Model(spread(3_000, BURST)), MONTH)
     yield _cost("a second of 3,000 rows, 20 changes a request", Model(spread(3_000, HOT), departures=20), HOT)
     yield _cost("a second of 1,500 rows, a new order each time", ModelApi(spread(1_500, HOT), order="shuffled"), HOT)
+    yield _cost("a second of 1,500 rows, 4 servers in turn", ModelApi(spread(1_500, HOT), servers=4), HOT)
 
 
 def _cost(what: str, api: ModelApi, window: Window) -> str:

@@ -40,12 +40,17 @@ class ModelApi:
     now: datetime = NOW
     requests: int = 0
     chance: random.Random = field(init=False)
+    #: where each server's own order puts a row, from 0 to 1
+    server_places: dict[tuple[int, str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
 
     def _key(self, identity: str) -> tuple[float, str]:
-        mixed = random.Random(f"{self.seed + self.requests % self.servers}:{identity}").random()
+        server = self.requests % self.servers
+        if (server, identity) not in self.server_places:
+            self.server_places[server, identity] = random.Random(f"{self.seed + server}:{identity}").random()
+        mixed = self.server_places[server, identity]
         updated = self.rows[identity]
         place = {
             "event-desc": -mixed,

@@ -1,7 +1,9 @@
 """The page reader against a model of the API: every reading of bounds, order, headers and caps."""
 
+import itertools
 import math
-from dataclasses import replace
+import random
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +20,8 @@ from tests.unit.reader_model import NOW, SETTLE_S, ModelApi, read, spread
 MONTH = Window(NOW - timedelta(days=30, hours=1), NOW - timedelta(hours=1))
 HOT = Window(NOW - timedelta(hours=2), NOW - timedelta(hours=2) + SECOND)
 ORDERS = ["event-desc", "updated-asc", "updated-desc", "per-user"]
+FIRST = {f"{place:03}": HOT.since for place in range(500)}
+NAMES = [f"{place}" for place in range(500)]
 
 
 def missing(api: ModelApi, stored: dict[str, object], window: Window) -> list[str]:
@@ -138,22 +142,68 @@ def test_a_hot_second_in_changing_order_is_read_until_nothing_new_comes() -> Non
 @pytest.mark.section9(4)
 @pytest.mark.parametrize("kind", ["activities", "genetic_traits"])
 @pytest.mark.parametrize("count", [600, 900, 1500, 2400])
-@pytest.mark.parametrize("servers", [2, 3])
+@pytest.mark.parametrize("servers", [2, 3, 4, 5, 8])
 def test_servers_that_answer_in_turn_show_all_of_their_places(servers: int, count: int, kind: str) -> None:
     """Each has an order of its own; a pass of as many requests as there are servers shows the same places every time."""
     api = ModelApi(spread(count, HOT), servers=servers)
     assert missing(api, dict(read(api, HOT, kind=kind, largest_page=500).stored), HOT) == []
 
 
-def test_a_pass_out_of_turn_counts_for_none_and_forgets_none() -> None:
-    """It has not shown all places, and what it shows may be news."""
-    names = [f"{i}" for i in range(500)]
-    for fresh, quiet in ((0, 4), (1, 0)):
-        walk = Walk(number=pages.OUT_OF_TURN[0], unstable=True, quiet=4, began_at=NOW)
-        step = settled(row(HOT, walk), pages.Facts(500, names, [HOT.since] * 500, NOW, fresh=fresh))
-        assert (step.why, step.walk.quiet, step.walk.offset) == ("order changes: out of turn", quiet, 0)
-    stable = settled(row(HOT, Walk(number=pages.OUT_OF_TURN[0])), facts(500))
-    assert stable.why == "one second holds more than a page"
+@dataclass(slots=True)
+class _AlikeAtFirst(ModelApi):
+    """Servers whose orders differ behind the first page."""
+
+    def _key(self, identity: str) -> tuple[float, str]:
+        return (-2.0 if identity in FIRST else ModelApi._key(self, identity)[0]), identity
+
+
+@pytest.mark.section9(4)
+@pytest.mark.parametrize("servers", range(2, 9))
+def test_servers_that_answer_in_turn_and_begin_alike_show_all_of_their_places(servers: int) -> None:
+    """Nothing tells whose turn it is: passes begin at each, as they begin so many requests apart."""
+    for count in (600, 1600, 2700):
+        api = _AlikeAtFirst(FIRST | spread(count, HOT), servers=servers)
+        assert missing(api, dict(read(api, HOT, kind="genetic_traits", largest_page=500).stored), HOT) == []
+
+
+def test_eight_passes_in_a_row_begin_at_each_of_up_to_eight_servers() -> None:
+    """Of more servers they begin at eight, if those begin unlike."""
+    for servers, requests, alike in itertools.product(range(1, 13), range(2, 30), (False, True)):
+        if alike and servers > pages.QUIET_PASSES:
+            continue
+        begun, walk, asked = list[int](), Walk(unstable=True, began_at=NOW), 0
+        while len(begun) < 20:
+            at = asked % servers
+            names = ["first"] if alike else [f"server {at}"]
+            step = settled(row(HOT, walk), pages.Facts(500, [*names, *NAMES[1:]], [HOT.since] * 500, NOW))
+            walk, asked = step.walk, asked + 1
+            if walk.offset:
+                begun.append(at)
+                asked += requests - 1
+                walk = replace(walk, offset=0, asked=requests)
+        for i in range(len(begun) - pages.QUIET_PASSES):
+            together = len(set(begun[i : i + pages.QUIET_PASSES]))
+            assert together == min(servers, pages.QUIET_PASSES), (servers, requests, alike)
+
+
+def test_a_pass_that_begins_like_another_counts_for_none_and_forgets_none() -> None:
+    """It has not shown all places. One that shows news is read on, as are those where no other beginning is to be had."""
+    again = Walk(number=3, unstable=True, quiet=4, heads=("a", NAMES[0]), asked=4, began_at=NOW)
+    page = pages.Facts(len(NAMES), NAMES, [HOT.since] * len(NAMES), NOW)
+    step = settled(row(HOT, again), page)
+    assert step.why == "order changes: a pass has begun like this"
+    assert step.walk == replace(again, asked=5, repeats=1)
+    for walk, shown in (
+        (replace(again, heads=("a",)), page),
+        (again, replace(page, fresh=1)),
+        (replace(again, asked=11, repeats=7), page),
+        (replace(again, unstable=False), page),
+    ):
+        on = settled(row(HOT, walk), shown)
+        assert on.why == "one second holds more than a page"
+        assert (on.walk.heads, on.walk.asked, on.walk.repeats) == ((*walk.heads, NAMES[0]), 1, 0)
+    for asked, repeats in ((11, 6), (12, 7)):
+        assert settled(row(HOT, replace(again, asked=asked, repeats=repeats)), page).why == step.why
 
 
 @pytest.mark.parametrize("count", [10, 480, 501, 1000, 1500, 2000, 2500, 10_000, 20_000])
@@ -449,19 +499,71 @@ def test_one_record_that_comes_again_behind_itself_is_no_anchor() -> None:
         settled(row(HOT, replace(ALONE, number=pages.PASSES)), facts(0))
 
 
-def test_in_changing_order_the_end_behind_one_record_ends_a_pass_unless_it_was_a_refusal() -> None:
+def test_in_changing_order_the_end_behind_one_record_ends_a_pass_and_a_refusal_or_itself_when_heard_again() -> None:
     walk = replace(ALONE, offset=7, unstable=True, quiet=3)
-    ended, refused = (settled(row(HOT, walk), facts(0, hollow=hollow)) for hollow in (False, True))
+    ended = settled(row(HOT, walk), facts(0))
     assert (ended.why, ended.walk.quiet) == ("order changes: another pass", 4)
-    assert (refused.state, refused.walk.offset, refused.walk.quiet) == (State.WALKING, 0, 3)
-    news = settled(row(HOT, replace(walk, fresh=1)), facts(0, hollow=True))
-    assert news.walk.quiet == 0
+    for page in (facts(0, hollow=True), facts(1, ("a",))):
+        asked = settled(row(HOT, walk), page)
+        assert (asked.state, asked.walk) == (State.WALKING, replace(walk, asked=1, misses=1))
+        believed = settled(row(HOT, replace(walk, misses=pages.MISSES)), page)
+        assert (believed.why, believed.walk.quiet) == (ended.why, 4)
+    behind = settled(row(HOT, walk), replace(facts(2, ("b", "a")), fresh=1))
+    assert (behind.why, behind.walk.fresh) == ("more pages", 1)
 
 
-def test_passes_that_a_filter_cuts_short_at_one_place_prove_nothing() -> None:
+@pytest.mark.parametrize("limit", [2, 3, 6])
+@pytest.mark.parametrize("nameless", [[""], ["", ""]])
+def test_passes_need_no_anchor(nameless: list[str], limit: int) -> None:
+    """A record without an identity may stand last, and be all of the last page."""
+    held = [*(f"{place:02}" for place in range(20)), *nameless]
+    walk, requests = Walk(limit=limit, number=3, unstable=True, began_at=NOW), 0
+    while requests < 1_000:
+        ask = pages.request(row(HOT, walk), KindState("activities", largest_page=500))
+        page = held[ask.offset : ask.offset + ask.limit]
+        step = settled(row(HOT, walk), pages.Facts(len(page), page, [HOT.since] * len(page), NOW))
+        walk, requests = replace(step.walk, limit=limit), requests + 1
+        if step.state is State.DONE:
+            return
+    pytest.fail("no end")
+
+
+@pytest.mark.parametrize("limit", [3, 7, 12])
+@pytest.mark.parametrize("lag", [1, 2, 5])
+def test_passes_over_servers_that_do_not_hold_equally_many_records_come_to_an_end(lag: int, limit: int) -> None:
+    """A page that is empty on one of them is not on the other: to step back and to go on would never end."""
+    names = [f"{place:02}" for place in range(30)]
+    walk, stored, requests = Walk(limit=limit, number=3, unstable=True, began_at=NOW), set[str](), 0
+    while True:
+        ask = pages.request(row(HOT, walk), KindState("activities", largest_page=500))
+        held = random.Random(0).sample(names[:-lag], 30 - lag) if requests % 2 else random.Random(1).sample(names, 30)
+        page = held[ask.offset : ask.offset + ask.limit]
+        got = pages.Facts(len(page), page, [HOT.since] * len(page), NOW, fresh=len(set(page) - stored))
+        step = settled(row(HOT, walk), got)
+        stored |= set(page)
+        walk, requests = replace(step.walk, limit=limit), requests + 1
+        assert requests < 1_000
+        if step.state is State.DONE:
+            break
+
+
+def test_a_server_that_does_not_apply_the_offset_is_not_walked_for_ever() -> None:
+    for kind, window in (("genetic_traits", MONTH), ("activities", HOT)):
+        page = replace(facts(500, tuple(NAMES[:475])), identities=NAMES, updated=[])
+        at = replace(row(window, replace(WALK, anchor=tuple(NAMES[-25:]))), kind=kind)
+        with pytest.raises(Uncertain, match="does not apply the offset"):
+            settled(at, page)
+        back = replace(at, walk=replace(at.walk, misses=1))  # so many may have left that it ends where the last one did
+        assert settled(back, page).state is State.WALKING
+    with pytest.raises(Uncertain, match="does not apply the offset"):
+        settled(row(HOT, replace(WALK, asked=pages.MOST_PAGES)), facts(500, ANCHOR))
+
+
+@pytest.mark.parametrize("limit", [2, 10])
+def test_passes_that_a_filter_cuts_short_at_one_place_prove_nothing(limit: int) -> None:
     """Once a walk has stepped back its order is not believed, though it is stable: all passes may end alike."""
-    rows = {f"{place:03}": HOT.since for place in range(400)}
-    walk, seen, stored = replace(Walk(limit=10), number=3, unstable=True, began_at=NOW), 0, set[str]()
+    rows = {f"{place:03}": HOT.since for place in range(40 * limit)}
+    walk, seen, stored = replace(Walk(limit=limit), number=3, unstable=True, began_at=NOW), 0, set[str]()
     while True:
         place = row(HOT, walk)
         ask = pages.request(place, KindState("activities", largest_page=500))
@@ -470,11 +572,34 @@ def test_passes_that_a_filter_cuts_short_at_one_place_prove_nothing() -> None:
         stored |= set(page)
         got = pages.Facts(len(page), page, [HOT.since] * len(page), NOW, fresh=fresh)
         step = settled(place, got)
-        walk, seen = replace(step.walk, limit=10), seen + 1
+        walk, seen = replace(step.walk, limit=limit), seen + 1
         assert seen < 2_000
         if step.state is State.DONE:
             break
     assert rows.keys() - stored == {"025"}
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, 6])
+def test_passes_over_pages_of_a_few_records_that_a_filter_shortens_show_all(limit: int) -> None:
+    """The filter counts what it leaves out, and leaves a record of every page but the last ones; the order changes."""
+    chance = random.Random(limit)
+    raw = [f"{place:02}" for place in range(40)]
+    shown = {name for name in raw if int(name) % 4}
+    walk, stored, requests = Walk(limit=limit, number=3, unstable=True, began_at=NOW), set[str](), 0
+    while True:
+        ask = pages.request(row(HOT, walk), KindState("activities", largest_page=500))
+        page = list[str]()
+        while not page and ask.offset < len(raw) - 3:
+            chance.shuffle(raw)
+            page = [name for name in raw[ask.offset : ask.offset + ask.limit] if name in shown]
+        got = pages.Facts(len(page), page, [HOT.since] * len(page), NOW, fresh=len(set(page) - stored))
+        step = settled(row(HOT, walk), got)
+        stored |= set(page)
+        walk, requests = replace(step.walk, limit=limit), requests + 1
+        assert requests < 10_000
+        if step.state is State.DONE:
+            break
+    assert shown - stored == set()
 
 
 @pytest.mark.parametrize(
@@ -534,9 +659,11 @@ def test_rows_that_leave_between_two_pages_in_changing_order_hide_no_other() -> 
 
 
 @pytest.mark.parametrize(
-    ("quiet", "fresh", "state"), [(4, 0, State.WALKING), (5, 0, State.DONE), (5, 1, State.WALKING)]
+    ("quiet", "fresh", "state"), [(6, 0, State.WALKING), (7, 0, State.DONE), (7, 1, State.WALKING)]
 )
-def test_a_second_in_changing_order_is_over_after_six_passes_without_news(quiet: int, fresh: int, state: State) -> None:
+def test_a_second_in_changing_order_is_over_after_eight_passes_without_news(
+    quiet: int, fresh: int, state: State
+) -> None:
     walk = replace(WALK, unstable=True, quiet=quiet, fresh=fresh, number=9)
     assert settled(row(HOT, walk), facts(25, ANCHOR)).state is state
 
@@ -592,11 +719,9 @@ def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete(skipped: tuple[
 def test_a_further_pass_asks_for_larger_pages_than_one_that_was_too_large(
     number: int, before: int | None, then: int | None
 ) -> None:
-    walk = Walk(offset=400, overlap=1, anchor=("a",), limit=before, number=number, unstable=True, fresh=1, began_at=NOW)
+    walk = Walk(offset=400, anchor=("a",), limit=before, number=number, unstable=True, fresh=1, began_at=NOW)
     row = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.WALKING, 3, walk)
-    step = pages.settle(
-        row, KindState("genetic_traits", largest_page=500), pages.Facts(1, ["a"], [], NOW), settle_s=120
-    )
+    step = pages.settle(row, KindState("genetic_traits", largest_page=500), pages.Facts(0, [], [], NOW), settle_s=120)
     assert (step.why, step.walk.limit) == ("order changes: another pass", then)
 
 
