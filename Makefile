@@ -82,6 +82,10 @@ prove-verify: $(VENV)/dev.stamp ## 1,000 errors planted among 100,000 records: a
 prove-servers: $(VENV)/dev.stamp ## a first load from every kind of server that the API could be, many minutes; SEED=n
 	@$(RUN) pytest -q -n 2 --dist worksteal tests/acceptance/prove_servers.py $(ARGS)
 
+.PHONY: prove-changes
+prove-changes: $(VENV)/dev.stamp ## records that change after every third page: every order, both databases, with and without 5 % faults; some minutes
+	@$(RUN) pytest -q -n 2 --dist worksteal tests/acceptance/prove_changes.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(VENV)/dev.stamp ## bad input by the thousand: bodies, headers, variables, .env, words on the command line; N=5000
 	@FUZZ_EXAMPLES=$(N) $(RUN) pytest -q tests/fuzz --timeout 3600 $(ARGS)
