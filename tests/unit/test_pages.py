@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -512,39 +513,38 @@ def test_in_changing_order_the_end_behind_one_record_ends_a_pass_and_a_refusal_o
     assert (behind.why, behind.walk.fresh) == ("more pages", 1)
 
 
+def passed_over(answer: Callable[[int, int], list[str]], limit: int) -> set[str]:
+    """Return what passes over a second in changing order have shown at their end.
+
+    answer: gives the names that stand at an offset, and is told how many requests came before. limit: of each page.
+    """
+    walk, stored = Walk(limit=limit, number=3, unstable=True, began_at=NOW), set[str]()
+    for requests in range(10_000):
+        place = row(HOT, walk)
+        page = answer(pages.request(place, KindState("activities")).offset, requests)[:limit]
+        step = settled(place, pages.Facts(len(page), page, [HOT.since] * len(page), NOW, fresh=len({*page} - stored)))
+        stored |= set(page)
+        if step.state is State.DONE:
+            return stored
+        walk = replace(step.walk, limit=limit)
+    pytest.fail("no end")
+
+
 @pytest.mark.parametrize("limit", [2, 3, 6])
 @pytest.mark.parametrize("nameless", [[""], ["", ""]])
 def test_passes_need_no_anchor(nameless: list[str], limit: int) -> None:
     """A record without an identity may stand last, and be all of the last page."""
-    held = [*(f"{place:02}" for place in range(20)), *nameless]
-    walk, requests = Walk(limit=limit, number=3, unstable=True, began_at=NOW), 0
-    while requests < 1_000:
-        ask = pages.request(row(HOT, walk), KindState("activities", largest_page=500))
-        page = held[ask.offset : ask.offset + ask.limit]
-        step = settled(row(HOT, walk), pages.Facts(len(page), page, [HOT.since] * len(page), NOW))
-        walk, requests = replace(step.walk, limit=limit), requests + 1
-        if step.state is State.DONE:
-            return
-    pytest.fail("no end")
+    held = [*NAMES[:20], *nameless]
+    assert passed_over(lambda offset, _: held[offset:], limit) == set(held)
 
 
 @pytest.mark.parametrize("limit", [3, 7, 12])
 @pytest.mark.parametrize("lag", [1, 2, 5])
 def test_passes_over_servers_that_do_not_hold_equally_many_records_come_to_an_end(lag: int, limit: int) -> None:
     """A page that is empty on one of them is not on the other: to step back and to go on would never end."""
-    names = [f"{place:02}" for place in range(30)]
-    walk, stored, requests = Walk(limit=limit, number=3, unstable=True, began_at=NOW), set[str](), 0
-    while True:
-        ask = pages.request(row(HOT, walk), KindState("activities", largest_page=500))
-        held = random.Random(0).sample(names[:-lag], 30 - lag) if requests % 2 else random.Random(1).sample(names, 30)
-        page = held[ask.offset : ask.offset + ask.limit]
-        got = pages.Facts(len(page), page, [HOT.since] * len(page), NOW, fresh=len(set(page) - stored))
-        step = settled(row(HOT, walk), got)
-        stored |= set(page)
-        walk, requests = replace(step.walk, limit=limit), requests + 1
-        assert requests < 1_000
-        if step.state is State.DONE:
-            break
+    names = NAMES[:30]
+    orders = random.Random(1).sample(names, 30), random.Random(0).sample(names[lag:], 30 - lag)
+    assert passed_over(lambda offset, requests: orders[requests % 2][offset:], limit) <= set(names)
 
 
 def test_a_server_that_does_not_apply_the_offset_is_not_walked_for_ever() -> None:
@@ -562,44 +562,28 @@ def test_a_server_that_does_not_apply_the_offset_is_not_walked_for_ever() -> Non
 @pytest.mark.parametrize("limit", [2, 10])
 def test_passes_that_a_filter_cuts_short_at_one_place_prove_nothing(limit: int) -> None:
     """Once a walk has stepped back its order is not believed, though it is stable: all passes may end alike."""
-    rows = {f"{place:03}": HOT.since for place in range(40 * limit)}
-    walk, seen, stored = replace(Walk(limit=limit), number=3, unstable=True, began_at=NOW), 0, set[str]()
-    while True:
-        place = row(HOT, walk)
-        ask = pages.request(place, KindState("activities", largest_page=500))
-        page = [name for name in sorted(rows)[ask.offset : ask.offset + ask.limit] if name != "025"]
-        fresh = len(set(page) - stored)
-        stored |= set(page)
-        got = pages.Facts(len(page), page, [HOT.since] * len(page), NOW, fresh=fresh)
-        step = settled(place, got)
-        walk, seen = replace(step.walk, limit=limit), seen + 1
-        assert seen < 2_000
-        if step.state is State.DONE:
-            break
-    assert rows.keys() - stored == {"025"}
+    held = [f"{place:03}" for place in range(40 * limit)]
+
+    def answer(offset: int, _: int) -> list[str]:
+        return [name for name in held[offset : offset + limit] if name != "025"]
+
+    assert set(held) - passed_over(answer, limit) == {"025"}
 
 
 @pytest.mark.parametrize("limit", [2, 3, 4, 6])
 def test_passes_over_pages_of_a_few_records_that_a_filter_shortens_show_all(limit: int) -> None:
     """The filter counts what it leaves out, and leaves a record of every page but the last ones; the order changes."""
-    chance = random.Random(limit)
-    raw = [f"{place:02}" for place in range(40)]
-    shown = {name for name in raw if int(name) % 4}
-    walk, stored, requests = Walk(limit=limit, number=3, unstable=True, began_at=NOW), set[str](), 0
-    while True:
-        ask = pages.request(row(HOT, walk), KindState("activities", largest_page=500))
-        page = list[str]()
-        while not page and ask.offset < len(raw) - 3:
-            chance.shuffle(raw)
-            page = [name for name in raw[ask.offset : ask.offset + ask.limit] if name in shown]
-        got = pages.Facts(len(page), page, [HOT.since] * len(page), NOW, fresh=len(set(page) - stored))
-        step = settled(row(HOT, walk), got)
-        stored |= set(page)
-        walk, requests = replace(step.walk, limit=limit), requests + 1
-        assert requests < 10_000
-        if step.state is State.DONE:
-            break
-    assert shown - stored == set()
+    chance, held = random.Random(limit), NAMES[:40]
+    shown = {name for name in held if int(name) % 4}
+
+    def answer(offset: int, _: int) -> list[str]:
+        while offset < len(held):
+            page = [name for name in chance.sample(held, 40)[offset : offset + limit] if name in shown]
+            if page or offset > len(held) - 4:
+                return page
+        return []
+
+    assert passed_over(answer, limit) == shown
 
 
 @pytest.mark.parametrize(
