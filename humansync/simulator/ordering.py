@@ -30,10 +30,12 @@ class Selector:
         self._seed = seed
         self._rng = rng
         self._remembered: OrderedDict[tuple[object, ...], list[int]] = OrderedDict()
+        self._answered = 0
 
     def page(self, shelf: Shelf, span: tuple[int, int], offset: int, limit: int, switches: Switches) -> Selection:
         """Return the page at `offset` of the rows at the positions `span` of a kind's collection."""
         collection, (first, last) = shelf.collection, span
+        self._answered += 1
         if switches.order == "updated-asc" and not (switches.duplicates or switches.stale_duplicates):
             start = min(first + offset, last)
             return Selection(collection.slots(start, min(start + limit, last)), last - first)
@@ -41,7 +43,9 @@ class Selector:
         return Selection(ordered[offset : offset + limit], len(ordered))
 
     def _ordered(self, kind: str, collection: Collection, first: int, last: int, switches: Switches) -> list[int]:
+        server = self._answered % switches.servers
         key = (
+            server,
             kind,
             collection.version,
             first,
@@ -54,7 +58,7 @@ class Selector:
         if known is not None and switches.order != "random":
             self._remembered.move_to_end(key)
             return known
-        slots = self._arrange(collection.slots(first, last), collection, switches.order)
+        slots = self._arrange(collection.slots(first, last), collection, switches.order, server)
         slots = _repeat(slots, switches.duplicates, lambda slot: slot)
         slots = _repeat(slots, switches.stale_duplicates, lambda slot: ~slot)
         self._remembered[key] = slots
@@ -62,7 +66,7 @@ class Selector:
             self._remembered.popitem(last=False)
         return slots
 
-    def _arrange(self, slots: list[int], collection: Collection, order: str) -> list[int]:
+    def _arrange(self, slots: list[int], collection: Collection, order: str, server: int) -> list[int]:
         """Put slots, given least recently updated first, into the order."""
         match order:
             case "updated-desc":
@@ -76,7 +80,7 @@ class Selector:
             case "natural":
                 slots.sort()
             case "random-fixed":
-                seed = self._seed
+                seed = self._seed + server
                 slots.sort(key=lambda slot: (slot * 0x9E3779B1 ^ seed * 0x85EBCA6B) * 0xC2B2AE35 & 0xFFFFFFFF)
             case "random":
                 self._rng.shuffle(slots)

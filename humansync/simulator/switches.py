@@ -69,6 +69,9 @@ class Switches:
 
     # --- how a selection is paged ----------------------------------------------------------------
     order: str = _switch("event-desc", "order of the records; `random` is another one for each request ([4])", *ORDERS)
+    servers: int = _switch(
+        1, "so many servers answer in turn: with order `random-fixed`, each has an order of its own ([4])"
+    )
     page_cap: int = _switch(500, "most records in a page, whatever was asked for ([6])")
     over_limit: str = _switch("clamp", "a limit over 500: cut down, or refused ([6])", "clamp", "400")
     short_pages: float = _switch(0.0, "share of pages that hold 1 to 3 records fewer than they should ([6])")
@@ -209,7 +212,7 @@ def _read_number(name: str, value: object, kind: type) -> int | float:
         raise SwitchError(f"{name} is a number from 0, not {value!r}")
     if name in {"fault_rate", "short_pages", "odd"} and number > 1:
         raise SwitchError(f"{name} is a share between 0 and 1, not {value!r}")
-    if name == "page_cap" and number < 1:
-        raise SwitchError("page_cap is at least 1")
+    if name in {"page_cap", "servers"} and number < 1:
+        raise SwitchError(f"{name} is at least 1")
     result: int | float = number
     return result

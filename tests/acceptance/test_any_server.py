@@ -44,6 +44,16 @@ def test_records_that_change_after_every_third_page_cost_no_other(postgres_url: 
         assert second["kinds"][0]["requests"] <= 4
 
 
+@pytest.mark.parametrize("servers", [2, 4, 8])
+def test_servers_that_answer_in_turn_hide_no_record(servers: int, sqlite_url: str, tmp_path: Path) -> None:
+    """Their pages do not continue one another, and passes of as many requests as servers show the same places each time."""
+    flags = ["--order=random-fixed", f"--servers={servers}", "--headers=none"]
+    with api_process(*load(["genetic_traits"], 2_400), *flags) as api:
+        job = Job(api, sqlite_url, tmp_path)
+        job.report("genetic_traits")
+        assert job.differences("genetic_traits") == {}
+
+
 def test_failures_and_refusals_that_pass_cost_time_only(sqlite_url: str, tmp_path: Path) -> None:
     kinds = ("heart_rates", "meals", "weights", "genetic_traits")
     # this seed meets refusals as well as failures and bodies that mislead

@@ -158,6 +158,14 @@ def test_pages_of_a_resting_set_make_up_the_whole(make: Make, order: str) -> Non
     assert len({name for page in pages for name in page}) == 1_234
 
 
+def test_servers_that_answer_in_turn_have_each_an_order_of_their_own(make: Make) -> None:
+    client = make(records=300, order="random-fixed", servers=3)
+    seen = [ids(client.page(since_s=86_400)) for _ in range(6)]
+    assert seen[:3] == seen[3:]
+    assert len({tuple(names) for names in seen}) == 3
+    assert len({tuple(sorted(names)) for names in seen}) == 1
+
+
 # the recorded requests of section 3: 234 records
 @pytest.mark.parametrize(
     ("offset", "limit", "expected"),

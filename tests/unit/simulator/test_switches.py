@@ -40,6 +40,7 @@ def test_values_are_read_from_text_and_json(name: str, given: object, value: obj
         ("order", "sideways"),
         ("page_cap", 0),
         ("page_cap", 2.5),
+        ("servers", 0),
         ("page_cap", True),
         ("page_cap", "many"),
         ("lag_s", -1),
