@@ -75,7 +75,7 @@ APART = 2 * 3 * 5 * 7
 AGAIN = 2
 #: Passes before the read is put off to a quieter time.
 PASSES = 40
-#: Pages of one pass, for a server that gives some record behind every offset. Read by pages of 500 that is 47 million
+#: Most pages of one pass: a limit for servers that give some record behind every offset. By pages of 500 that is 47 million
 #: records; by two at a time, of over 10 MB each, 100,000.
 MOST_PAGES = 100_000
 #: Rows outside the asked bounds by at most this much are the API's rounding.

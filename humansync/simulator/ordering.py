@@ -43,7 +43,7 @@ class Selector:
         return Selection(ordered[offset : offset + limit], len(ordered))
 
     def _ordered(self, kind: str, collection: Collection, first: int, last: int, switches: Switches) -> list[int]:
-        server = self._answered % switches.servers
+        server = self._answered % switches.servers if switches.order == "random-fixed" else 0
         key = (
             server,
             kind,

@@ -70,7 +70,8 @@ class Switches:
     # --- how a selection is paged ----------------------------------------------------------------
     order: str = _switch("event-desc", "order of the records; `random` is another one for each request ([4])", *ORDERS)
     servers: int = _switch(
-        1, "so many servers answer in turn: with order `random-fixed`, each has an order of its own ([4])"
+        1,
+        "this many servers answer in turn, page by page: with order `random-fixed`, each has an order of its own ([4])",
     )
     page_cap: int = _switch(500, "most records in a page, whatever was asked for ([6])")
     over_limit: str = _switch("clamp", "a limit over 500: cut down, or refused ([6])", "clamp", "400")
