@@ -91,6 +91,20 @@ def test_a_parked_window_a_paused_kind_and_one_not_offered_are_told_apart(store:
     assert [kind.requests for kind in report.kinds] == [2, 0, 0]
 
 
+def test_a_kind_that_is_refused_during_a_look_is_not_done(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = Pass(store, ["sleeps"], Scope(), Asked(), history=True)
+    current.begin()
+    planned(store, "sleeps", WINDOW)
+    totals = store.totals
+
+    def refused_first(*, records: bool) -> dict[str, Totals]:
+        store.disable("sleeps", "the API answered 404", NOW)
+        return totals(records=records)
+
+    monkeypatch.setattr(store, "totals", refused_first)
+    assert phases(current) == [Phase.DISABLED]
+
+
 def test_a_wish_that_is_not_heard_is_sent_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_pass, "ASK_AGAIN_S", 0.0)
     asked = Asked()

@@ -1822,6 +1822,15 @@ _TOGETHER = (
         tests=_in("tests/acceptance/test_run.py", "simulated_data_step_aside_for_real_ones"),
     ),
     Mutant(
+        name="what is not offered is not done",
+        guards="A pass looks once more whether a kind that owes nothing was refused meanwhile, before it calls it done.",
+        promise="P8",
+        file="workers/one_pass.py",
+        text="disabled=latest[kind].disabled",
+        instead="disabled=states[kind].disabled",
+        tests=_in("tests/integration/test_one_pass.py", "a_kind_that_is_refused_during_a_look_is_not_done[sqlite]"),
+    ),
+    Mutant(
         name="a kind in trouble shows as such",
         guards="A kind with parked windows, or whose last word was an error, is called failing.",
         promise="P8",
