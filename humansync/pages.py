@@ -33,7 +33,8 @@ FILL = 0.9
 SMALLEST_CAP = 20
 #: A page short by this share of it, or by so few rows, may be a full one that a server filtered afterwards.
 FILTERED, FILTERED_ROWS = 0.01, 3
-#: Of a page that is asked to hold so few records, a full one cannot be told from a filtered one.
+#: A page that is asked to hold so few records may, filtered, hold none but those of the page before: it is never the end
+#: of what cannot be cut, nor does it prove an order.
 TINY = 2 * FILTERED_ROWS
 #: A cut by the API's own total may make this many windows ...
 PARTS_BY_TOTAL = 2048
@@ -59,7 +60,7 @@ SAMPLE_SPAN = 0.9
 OVERLAP = 25
 #: An order that less than one shuffled page in so many would show is no chance.
 CHANCE = 1_000_000
-#: Missing anchors in a row before the pass begins again, and empty pages of a pass over a changing order before it ends.
+#: Missing anchors in a row before the pass begins again, and pages without others before a pass over a changing order ends.
 MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
 #: 1/e, so eight quiet ones in a row leave one row unseen in about three thousand such seconds.
@@ -228,18 +229,22 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     walk = replace(row.walk, began_at=row.walk.began_at or facts.api_time, fresh=facts.fresh)
     row = replace(row, walk=walk)
     page, part = page_size(row, state), Window(lower_bound(row), row.window.before)
-    if facts.received < page:
+    divisible = kind.read is Read.WINDOWED and part.seconds > 1
+    tiny = page <= TINY and not divisible
+    if tiny and not facts.received:
+        return _end_of_pass(replace(row, walk=replace(walk, asked=1, repeats=0, unstable=True)), state, facts, kind)
+    if facts.received < page and not tiny:
         fits = walk.shown == 1 or not _nearly_full(walk.shown, page)
         all_shown = facts.received <= walk.shown and fits and _too_short(facts.received, state)
         if all_shown or _is_last(row, state, facts):
             return _complete(row, state, facts, kind, "fits one page")
-    divisible = kind.read is Read.WINDOWED and part.seconds > 1
     if not divisible:
         head = next(filter(None, facts.identities), "")
         if walk.unstable and not facts.fresh and _begun_alike(walk, head):
             repeated = replace(row.walk, asked=walk.asked + 1, repeats=walk.repeats + 1)
             return Step(State.WALKING, repeated, "order changes: a pass has begun like this")
-        walk = replace(walk, heads=(*walk.heads, head)[-BEGINNINGS:], asked=1, repeats=0)
+        heads = (*walk.heads, head)[-BEGINNINGS:]
+        walk = replace(walk, heads=heads, asked=1, repeats=0, unstable=walk.unstable or tiny)
         row = replace(row, walk=walk)
     if facts.received < page:
         why = "end to be confirmed"
@@ -354,12 +359,13 @@ def _expected(part: Window, facts: Facts, page: int) -> float | None:
 
 def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
     """Decide on a further page of a walk: the anchor must reappear, in order, at its head."""
-    walk, page = replace(row.walk, asked=row.walk.asked + 1), page_size(row, state)
+    page, part = page_size(row, state), Window(lower_bound(row), row.window.before)
+    divisible = kind.read is Read.WINDOWED and part.seconds > 1
+    tiny = page <= TINY and not divisible
+    walk = replace(row.walk, asked=row.walk.asked + 1, unstable=row.walk.unstable or tiny)
     row = replace(row, walk=walk)
     _check_offset(walk, facts, page)
     last = _end_of_anchor(walk.anchor, facts.identities)
-    part = Window(lower_bound(row), row.window.before)
-    divisible = kind.read is Read.WINDOWED and part.seconds > 1
     passes = walk.unstable and not divisible
     head = 0 if last is None else last + 1
     # In passes a missing anchor tells nothing: passes without news are the proof.
@@ -374,7 +380,7 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     # An anchor that reappears after a step back proves no order: among so many rows some of it reappears by chance, and
     # rows of a kind read whole, which move when they change, may have moved past others that no page has shown.
     unstable = unstable or stepped_back
-    misses = walk.misses if passes else 0
+    misses = walk.misses if passes and not tiny else 0
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=misses, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - head
@@ -383,8 +389,7 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         return again
     maybe_full = _nearly_full(facts.received, page)
     short = facts.received < page and (beyond == 0 or (not maybe_full and _too_short(facts.received, state)))
-    # A page of a few records may always be a full one that was filtered: in changing order it is no end.
-    short = short and not (unstable and page <= TINY)
+    short = short and not tiny
     # What passes have not seen need not be behind this page: to them headers say nothing.
     promised = short and beyond > 0 and not unstable and _promises_more(row, facts)
     if short and not promised and not (unstable and divisible):
@@ -489,13 +494,16 @@ def _step_back(row: WindowRow) -> Step:
 
 def _end_of_pass(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
     """Nothing follows, in an order that changes: others may have left, one of several servers have fewer, or one slip."""
-    walk = row.walk
-    certain = not walk.overlap and not facts.received and not facts.hollow
+    walk, tiny = row.walk, page_size(row, state) <= TINY
+    certain = not walk.overlap and not facts.received and not facts.hollow and not tiny
     if certain or walk.misses >= MISSES:
         return _end_of_walk(row, state, facts, kind)
-    if walk.overlap:
+    if walk.overlap and not tiny:
         return _step_back(row)
-    return Step(State.WALKING, replace(walk, misses=walk.misses + 1), "order changes: nothing follows, asked again")
+    # Behind a few records that a filter has left out others may stand. First another server is asked the same.
+    further = 1 if tiny and (walk.misses or not walk.offset) else 0
+    again = replace(walk, offset=walk.offset + further, misses=walk.misses + 1)
+    return Step(State.WALKING, again, "order changes: nothing follows, asked again")
 
 
 def _end_of_walk(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:

@@ -464,16 +464,15 @@ def test_a_window_whose_first_page_was_short_is_cut_where_a_header_promises_more
     assert settled(row(HOT, walk), facts(90, ANCHOR, has_next=True)).why == "more pages"
 
 
-ALONE = Walk(offset=1, overlap=0, anchor=("a",), limit=2, began_at=NOW)
+ALONE = Walk(offset=1, overlap=0, anchor=("a",), limit=pages.TINY + 1, began_at=NOW)
 
 
-@pytest.mark.parametrize("limit", [2, None])
+@pytest.mark.parametrize("limit", [pages.TINY + 1, None])
 @pytest.mark.parametrize("window", [HOT, MONTH])
 def test_one_record_with_nothing_behind_it_is_read_once_more(window: Window, limit: int | None) -> None:
     """It may have left, and what was behind it stands in its place: only a page with room for two tells."""
     again = settled(row(window, replace(ALONE, limit=limit)), facts(0))
     assert (again.state, again.walk.offset, again.walk.shown) == (State.WALKING, 0, 1)
-    assert again.walk.limit is None or again.walk.limit >= 2
     for left in (0, 1):
         assert settled(row(window, again.walk), facts(left, total=9), largest=0).state is State.DONE
     assert settled(row(window, again.walk), facts(2, total=9)).state is not State.DONE
@@ -509,16 +508,19 @@ def test_in_changing_order_the_end_behind_one_record_ends_a_pass_and_a_refusal_o
         assert (asked.state, asked.walk) == (State.WALKING, replace(walk, asked=1, misses=1))
         believed = settled(row(HOT, replace(walk, misses=pages.MISSES)), page)
         assert (believed.why, believed.walk.quiet) == (ended.why, 4)
-    behind = settled(row(HOT, walk), replace(facts(2, ("b", "a")), fresh=1))
+    behind = settled(row(HOT, replace(walk, limit=2)), replace(facts(2, ("b", "a")), fresh=1))
     assert (behind.why, behind.walk.fresh) == ("more pages", 1)
 
 
-def passed_over(answer: Callable[[int, int], list[str]], limit: int) -> set[str]:
+PASS = Walk(number=3, unstable=True, began_at=NOW)
+
+
+def passed_over(answer: Callable[[int, int], list[str]], limit: int, walk: Walk = PASS) -> set[str]:
     """Return what passes over a second in changing order have shown at their end.
 
     answer: gives the names that stand at an offset, and is told how many requests came before. limit: of each page.
     """
-    walk, stored = Walk(limit=limit, number=3, unstable=True, began_at=NOW), set[str]()
+    walk, stored = replace(walk, limit=limit), set[str]()
     for requests in range(2_000):
         place = row(HOT, walk)
         page = answer(pages.request(place, KindState("activities")).offset, requests)[:limit]
@@ -530,22 +532,27 @@ def passed_over(answer: Callable[[int, int], list[str]], limit: int) -> set[str]
     pytest.fail("no end")
 
 
-@pytest.mark.parametrize("limit", [2, 3, 6])
+@pytest.mark.parametrize(("limit", "walk"), [(2, Walk()), (3, Walk()), (6, Walk()), (7, PASS)])
 @pytest.mark.parametrize("nameless", [[""], ["", ""]])
-def test_passes_need_no_anchor(nameless: list[str], limit: int) -> None:
-    """A record without an identity may stand last, and be all of the last page."""
-    held = [*NAMES[:20], *nameless]
-    assert passed_over(lambda offset, _: held[offset:], limit) == set(held)
+def test_passes_need_no_anchor(nameless: list[str], limit: int, walk: Walk) -> None:
+    """Records without an identity may stand first or last, and be all of a page."""
+    last, first = [*NAMES[:20], *nameless], [*nameless, *NAMES[:20]]
+    assert passed_over(lambda offset, _: last[offset:], limit, walk) == {"", *NAMES[:20]}
+    assert passed_over(lambda offset, _: first[offset:], limit, walk) == {"", *NAMES[:20]}
 
 
 @pytest.mark.parametrize("limit", [3, 7, 12])
-@pytest.mark.parametrize("lag", [1, 2, 5])
-def test_passes_over_servers_that_do_not_hold_equally_many_records_come_to_an_end(lag: int, limit: int) -> None:
+@pytest.mark.parametrize("lag", [1, 2, 5, 20])
+@pytest.mark.parametrize("servers", [2, 3])
+def test_passes_over_servers_that_do_not_hold_equally_many_records_come_to_an_end(
+    servers: int, lag: int, limit: int
+) -> None:
     """A page that is empty on one of them is not on the other: to step back and to go on would never end."""
     names = NAMES[:30]
-    orders = random.Random(1).sample(names, 30), random.Random(0).sample(names[lag:], 30 - lag)
-    shown = passed_over(lambda offset, requests: orders[requests % 2][offset:], limit)
-    assert set(names[lag:]) <= shown  # what both of them hold
+    orders = [random.Random(server).sample(names, 30) for server in range(1, servers)]
+    orders.append(random.Random(0).sample(names[lag:], 30 - lag))
+    shown = passed_over(lambda offset, requests: orders[requests % servers][offset:], limit)
+    assert set(names[lag:]) <= shown  # what all of them hold
 
 
 def test_a_server_that_does_not_apply_the_offset_is_not_walked_for_ever() -> None:
@@ -571,21 +578,54 @@ def test_passes_that_a_filter_cuts_short_at_one_place_prove_nothing(limit: int) 
     assert set(held) - passed_over(answer, limit) == {"025"}
 
 
-@pytest.mark.parametrize("limit", [2, 3, 4, 6])
-def test_passes_over_pages_of_a_few_records_that_a_filter_shortens_show_all(limit: int) -> None:
-    """The filter counts what it leaves out, and leaves a record of every page but the last ones; the order changes."""
-    held = NAMES[:40]
-    shown = {name for name in held if int(name) % 4}
-    chance = random.Random(limit)
+@pytest.mark.parametrize("orders", [1, 4, 1_000])
+@pytest.mark.parametrize("limit", range(2, pages.TINY + 1))
+def test_reads_by_a_few_records_a_page_that_a_filter_shortens_show_all(limit: int, orders: int) -> None:
+    """The filter counts what it leaves out. First pages, those amidst others, and all of a steady order come short."""
+    held, filtered = NAMES[:40], set(NAMES[:40:4])
+    for seed in range(20):
+        chance = random.Random(seed)
+        kept = [chance.sample(held, 40) for _ in range(orders)]
 
-    def answer(offset: int, _: int) -> list[str]:
-        while offset < len(held):
-            page = [name for name in chance.sample(held, 40)[offset : offset + limit] if name in shown]
-            if page or offset > len(held) - 4:
-                return page
+        def answer(offset: int, _: int, kept: list[list[str]] = kept, chance: random.Random = chance) -> list[str]:
+            return [name for name in chance.choice(kept)[offset : offset + limit] if name not in filtered]
+
+        assert passed_over(answer, limit, Walk()) == {*held} - filtered, seed
+
+
+@pytest.mark.parametrize("limit", range(2, pages.TINY + 1))
+def test_in_pages_of_a_few_records_a_row_of_filtered_ones_is_looked_past(limit: int) -> None:
+    """As many as a page and two more; wherever they stand."""
+    for place in range(20):
+        held = NAMES[: 20 + limit + 2]
+        shown = held[:place] + held[place + limit + 2 :]
+
+        def answer(offset: int, _: int, held: list[str] = held, shown: list[str] = shown) -> list[str]:
+            return [name for name in held[offset : offset + limit] if name in shown]
+
+        assert passed_over(answer, limit, Walk()) == {*shown}, place
+
+
+def test_a_walk_whose_pages_become_tiny_goes_on_in_passes() -> None:
+    """What a page of twelve has shown is anchor enough for one of twelve, and not for one of six that a filter shortens."""
+    walk = Walk(offset=6, overlap=6, anchor=ANCHOR[-6:], limit=6, began_at=NOW)
+    step = settled(row(HOT, walk), facts(6, ANCHOR[-6:]))
+    assert (step.state, step.walk.unstable) == (State.WALKING, True)
+    nothing = settled(row(HOT, walk), facts(0))
+    assert (nothing.walk.offset, nothing.walk.misses, nothing.walk.unstable) == (6, 1, True)
+
+
+def test_nothing_is_asked_for_in_pages_of_a_few_records_for_ever() -> None:
+    """Nothing at all is quiet passes of a few requests; a page of which all is known ends a pass when it comes again."""
+    asked: list[int] = []
+
+    def nothing(offset: int, _: int) -> list[str]:
+        asked.append(offset)
         return []
 
-    assert passed_over(answer, limit) == shown
+    assert passed_over(nothing, 2, Walk()) == set()
+    assert asked == [0, 1, 2, 3, 4] * pages.QUIET_PASSES
+    assert passed_over(lambda offset, _: NAMES[min(offset, 20) : 21], 2, Walk()) == {*NAMES[:21]}
 
 
 @pytest.mark.parametrize(
@@ -705,7 +745,10 @@ def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete(skipped: tuple[
 def test_a_further_pass_asks_for_larger_pages_than_one_that_was_too_large(
     number: int, before: int | None, then: int | None
 ) -> None:
-    walk = Walk(offset=400, anchor=("a",), limit=before, number=number, unstable=True, fresh=1, began_at=NOW)
+    misses = pages.MISSES  # or pages of a few records would be asked for further on
+    walk = Walk(
+        offset=400, anchor=("a",), misses=misses, limit=before, number=number, unstable=True, fresh=1, began_at=NOW
+    )
     row = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.WALKING, 3, walk)
     step = pages.settle(row, KindState("genetic_traits", largest_page=500), pages.Facts(0, [], [], NOW), settle_s=120)
     assert (step.why, step.walk.limit) == ("order changes: another pass", then)
