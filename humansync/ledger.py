@@ -47,7 +47,8 @@ class Walk:
     fresh: int = 0
     #: the first page of this pass was asked for at this instant of the API's clock
     began_at: datetime | None = None
-    #: pages in a row whose anchor was missing; of a pass over a changing order, all that were empty
+    #: pages in a row whose anchor was missing, or, of a few records, that had no others; of any other pass over a changing
+    #: order, all that were empty
     misses: int = 0
     #: the order of the rows was seen to change between requests
     unstable: bool = False

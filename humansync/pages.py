@@ -60,7 +60,8 @@ SAMPLE_SPAN = 0.9
 OVERLAP = 25
 #: An order that less than one shuffled page in so many would show is no chance.
 CHANCE = 1_000_000
-#: Missing anchors in a row before the pass begins again, and pages without others before a pass over a changing order ends.
+#: Missing anchors in a row before the pass begins again, and empty pages of a pass over a changing order before it ends.
+#: Of tiny pages, it is so many more than they hold, in a row, that bring nothing but the anchor.
 MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
 #: 1/e, so eight quiet ones in a row leave one row unseen in about three thousand such seconds.
@@ -249,7 +250,7 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     if facts.received < page:
         why = "end to be confirmed"
     elif kind.read is Read.WHOLE:
-        if _unchanged(state, facts):
+        if walk.number == 1 and _unchanged(state, facts):  # later, no news tells only that this read has seen it
             return Step(State.DONE, walk, "first page unchanged since the last complete read", read_at=walk.began_at)
         why = "no times to cut by"
     elif not divisible:
@@ -380,7 +381,10 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     # An anchor that reappears after a step back proves no order: among so many rows some of it reappears by chance, and
     # rows of a kind read whole, which move when they change, may have moved past others that no page has shown.
     unstable = unstable or stepped_back
-    misses = walk.misses if passes and not tiny else 0
+    misses = walk.misses if passes else 0
+    if tiny:
+        # No others: that may be the end, or all that a filter has left. The pass goes on for a while.
+        misses = misses + 1 if head == facts.received and not facts.fresh else 0
     walk = replace(walk, fresh=walk.fresh + facts.fresh, misses=misses, unstable=unstable)
     row = replace(row, walk=walk)
     beyond = facts.received - head
@@ -389,7 +393,7 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         return again
     maybe_full = _nearly_full(facts.received, page)
     short = facts.received < page and (beyond == 0 or (not maybe_full and _too_short(facts.received, state)))
-    short = short and not tiny
+    short = misses > _most_misses(page) if tiny else short
     # What passes have not seen need not be behind this page: to them headers say nothing.
     promised = short and beyond > 0 and not unstable and _promises_more(row, facts)
     if short and not promised and not (unstable and divisible):
@@ -401,6 +405,11 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
         size = min(page, walk.offset + walk.overlap)
         return _cut(row, part, replace(facts, total=None) if unstable else facts, size)
     return _walk_on(row, facts, page, "more pages")
+
+
+def _most_misses(page: int) -> int:
+    """Return after how many pages without others a pass is over."""
+    return MISSES + page if page <= TINY else MISSES
 
 
 def _whole(row: WindowRow, state: KindState, facts: Facts) -> Step | None:
@@ -494,13 +503,14 @@ def _step_back(row: WindowRow) -> Step:
 
 def _end_of_pass(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> Step:
     """Nothing follows, in an order that changes: others may have left, one of several servers have fewer, or one slip."""
-    walk, tiny = row.walk, page_size(row, state) <= TINY
+    walk, page = row.walk, page_size(row, state)
+    tiny = page <= TINY
     certain = not walk.overlap and not facts.received and not facts.hollow and not tiny
-    if certain or walk.misses >= MISSES:
+    if certain or walk.misses >= _most_misses(page):
         return _end_of_walk(row, state, facts, kind)
     if walk.overlap and not tiny:
         return _step_back(row)
-    # Behind a few records that a filter has left out others may stand. First another server is asked the same.
+    # Behind a few records that a filter has left out, others may stand. First the same is asked of another server.
     further = 1 if tiny and (walk.misses or not walk.offset) else 0
     again = replace(walk, offset=walk.offset + further, misses=walk.misses + 1)
     return Step(State.WALKING, again, "order changes: nothing follows, asked again")

@@ -96,10 +96,10 @@ class Pass:
         # between would be missed and the kind taken for done.
         states = self._store.kinds()
         totals = self._store.totals(records=False)
-        # A kind that the API does not offer owes nothing from then on: that is read after what is owed.
+        # A kind that the API does not offer owes nothing: whether it is one is read before what is owed and after it.
         latest = self._store.kinds()
-        looked = {kind: replace(states[kind], disabled=latest[kind].disabled) for kind in self._kinds}
-        return [self._report(kind, looked[kind], totals[kind]) for kind in self._kinds]
+        looked = {kind: states[kind].disabled or latest[kind].disabled for kind in self._kinds}
+        return [self._report(kind, replace(states[kind], disabled=looked[kind]), totals[kind]) for kind in self._kinds]
 
     def _report(self, kind: str, state: KindState, now: Totals) -> KindReport:
         before = self._before[kind]

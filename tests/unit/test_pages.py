@@ -595,15 +595,16 @@ def test_reads_by_a_few_records_a_page_that_a_filter_shortens_show_all(limit: in
 
 @pytest.mark.parametrize("limit", range(2, pages.TINY + 1))
 def test_in_pages_of_a_few_records_a_row_of_filtered_ones_is_looked_past(limit: int) -> None:
-    """As many as a page and two more; wherever they stand."""
-    for place in range(20):
-        held = NAMES[: 20 + limit + 2]
-        shown = held[:place] + held[place + limit + 2 :]
+    """As many as a page and two more, wherever they stand, also where others before them leave but one on its page."""
+    run = limit + 2
+    for before, place in itertools.product(range(run + 1), (1, 2, 3, 9)):
+        held = NAMES[: before + place + run + 9]
+        shown = {*held[before : before + place], *held[before + place + run :]}
 
-        def answer(offset: int, _: int, held: list[str] = held, shown: list[str] = shown) -> list[str]:
+        def answer(offset: int, _: int, held: list[str] = held, shown: set[str] = shown) -> list[str]:
             return [name for name in held[offset : offset + limit] if name in shown]
 
-        assert passed_over(answer, limit, Walk()) == {*shown}, place
+        assert passed_over(answer, limit, Walk()) == shown, (before, place)
 
 
 def test_a_walk_whose_pages_become_tiny_goes_on_in_passes() -> None:
@@ -624,8 +625,14 @@ def test_nothing_is_asked_for_in_pages_of_a_few_records_for_ever() -> None:
         return []
 
     assert passed_over(nothing, 2, Walk()) == set()
-    assert asked == [0, 1, 2, 3, 4] * pages.QUIET_PASSES
-    assert passed_over(lambda offset, _: NAMES[min(offset, 20) : 21], 2, Walk()) == {*NAMES[:21]}
+    assert asked == [*range(1 + pages.MISSES + 2)] * pages.QUIET_PASSES
+    held = NAMES[:21]
+    for limit, last in itertools.product((2, 3, 4, 6), (1, 2)):  # what a server gives behind its end, too
+
+        def clamped(offset: int, _: int, last: int = last) -> list[str]:
+            return held[min(offset, len(held) - last) :]
+
+        assert passed_over(clamped, limit, Walk()) == {*held}
 
 
 @pytest.mark.parametrize(
@@ -745,7 +752,7 @@ def test_an_anchor_that_moved_to_the_end_proves_no_walk_complete(skipped: tuple[
 def test_a_further_pass_asks_for_larger_pages_than_one_that_was_too_large(
     number: int, before: int | None, then: int | None
 ) -> None:
-    misses = pages.MISSES  # or pages of a few records would be asked for further on
+    misses = pages.MISSES + pages.TINY  # or pages of a few records would be asked for further on
     walk = Walk(
         offset=400, anchor=("a",), misses=misses, limit=before, number=number, unstable=True, fresh=1, began_at=NOW
     )
@@ -771,6 +778,8 @@ def test_the_first_page_of_a_collection_without_times_tells_whether_to_read_on()
     traits = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.OWED, 0)
     recent = KindState("genetic_traits", largest_page=500, whole_read_at=NOW - timedelta(hours=1))
     assert pages.settle(traits, recent, facts, settle_s=SETTLE_S).state is State.DONE
+    further = replace(traits, walk=Walk(number=2, unstable=True, began_at=NOW))  # its rows are no news to this read
+    assert pages.settle(further, recent, facts, settle_s=SETTLE_S).state is State.WALKING
     old = KindState("genetic_traits", largest_page=500, whole_read_at=NOW - timedelta(days=2))
     assert pages.settle(traits, old, facts, settle_s=SETTLE_S).state is State.WALKING
 
