@@ -33,9 +33,9 @@ FILL = 0.9
 SMALLEST_CAP = 20
 #: A page short by this share of it, or by so few rows, may be a full one that a server filtered afterwards.
 FILTERED, FILTERED_ROWS = 0.01, 3
-#: A page that is asked to hold so few records may, filtered, hold none but those of the page before: it is never the end
-#: of what cannot be cut, nor does it prove an order.
-TINY = 2 * FILTERED_ROWS
+#: A page that is asked to hold so few records may, filtered, hold none but those of the page before: it is never the
+#: end, nor does it prove an order.
+TINY = 3 * FILTERED_ROWS
 #: A cut by the API's own total may make this many windows ...
 PARTS_BY_TOTAL = 2048
 #: ... and one by an estimate only so many ...
@@ -194,7 +194,11 @@ def settle(row: WindowRow, state: KindState, facts: Facts, *, settle_s: float | 
     kind = KINDS[row.kind]
     if kind.read is Read.WINDOWED:
         _check_bounds(row, facts)
-    if row.walk.offset:
+    part, page = Window(lower_bound(row), row.window.before), page_size(row, state)
+    few = page <= TINY and kind.read is Read.WINDOWED and part.seconds > 1
+    if few and (row.walk.offset or facts.received < page):
+        step = _split(row, part, 2)  # it may be a full page that was filtered
+    elif row.walk.offset:
         step = _next_page(row, state, facts, kind)
     else:
         step = _first_page(row, state, facts, kind)
@@ -250,7 +254,7 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     if facts.received < page:
         why = "end to be confirmed"
     elif kind.read is Read.WHOLE:
-        if walk.number == 1 and _unchanged(state, facts):  # later, no news tells only that this read has seen it
+        if _unchanged(state, facts):
             return Step(State.DONE, walk, "first page unchanged since the last complete read", read_at=walk.began_at)
         why = "no times to cut by"
     elif not divisible:
@@ -317,7 +321,12 @@ def _cut(row: WindowRow, part: Window, facts: Facts, page: int) -> Step:
         lower = row.window.before - timedelta(seconds=max(1, part.seconds // share))
         return Step(State.WALKING, Walk(lower=lower, limit=row.walk.limit), "full, density unknown: newest part first")
     sample = facts.received if facts.total is None or facts.total <= page else None
-    children = split(part, max(2, _parts(expected, page, sample)))
+    return _split(row, part, max(2, _parts(expected, page, sample)))
+
+
+def _split(row: WindowRow, part: Window, parts: int) -> Step:
+    """Let windows that ask for full pages take the place of this one."""
+    children = split(part, parts)
     if part.since > row.window.since:
         children.insert(0, Window(row.window.since, part.since))
     walk = Walk(sized=part == row.window)

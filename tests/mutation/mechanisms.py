@@ -217,7 +217,7 @@ _READER = (
     ),
     Mutant(
         name="tiny pages end no pass",
-        guards="A page of two to six records that a filter may have shortened ends no pass.",
+        guards="A page of nine records or fewer that a filter may have shortened ends no pass.",
         promise="P1",
         file="humansync/pages.py",
         text="short = misses > _most_misses(page) if tiny else short",
@@ -226,7 +226,7 @@ _READER = (
     ),
     Mutant(
         name="a tiny first page is not all",
-        guards="A first page of two to six records that a filter may have shortened is not taken for the whole second.",
+        guards="A first page of nine records or fewer that a filter may have shortened is not taken for the whole second.",
         promise="P1",
         file="humansync/pages.py",
         text="if facts.received < page and not tiny:",
@@ -235,7 +235,7 @@ _READER = (
     ),
     Mutant(
         name="nothing on a tiny first page",
-        guards="A first page of two to six records, all of which a filter has left out, ends no read.",
+        guards="A first page of nine records or fewer, all of which a filter has left out, ends no read.",
         promise="P1",
         file="humansync/pages.py",
         text="if tiny and not facts.received:",
@@ -244,7 +244,7 @@ _READER = (
     ),
     Mutant(
         name="nothing on a tiny page",
-        guards="A page of two to six records, all of which a filter has left out, ends no pass.",
+        guards="A page of nine records or fewer, all of which a filter has left out, ends no pass.",
         promise="P1",
         file="humansync/pages.py",
         text="not facts.hollow and not tiny",
@@ -253,7 +253,7 @@ _READER = (
     ),
     Mutant(
         name="tiny pages look further",
-        guards="Behind a page of two to six records that brought nothing, the next ones look past what a filter has left out.",
+        guards="Behind a page of nine records or fewer that brought nothing, the next ones look past what a filter has left out.",
         promise="P1",
         file="humansync/pages.py",
         text="further = 1 if tiny and (walk.misses or not walk.offset) else 0",
@@ -262,7 +262,7 @@ _READER = (
     ),
     Mutant(
         name="tiny pages look further each time",
-        guards="Where a pass over pages of two to six records has found others behind filtered ones, it may look further again.",
+        guards="Where a pass over tiny pages has found others behind filtered ones, it may look further again.",
         promise="P1",
         file="humansync/pages.py",
         text="and not facts.fresh else 0",
@@ -280,7 +280,7 @@ _READER = (
     ),
     Mutant(
         name="tiny pages without others come to an end",
-        guards="A server that gives its last records for each offset beyond its end is not walked for ever by tiny pages.",
+        guards="A server that gives its last records for each offset beyond its end is not walked for ever by pages of nine or fewer.",
         promise="P9",
         file="humansync/pages.py",
         text="misses = misses + 1 if head == facts.received",
@@ -288,17 +288,17 @@ _READER = (
         tests=_in(_PAGES, "nothing_is_asked_for_in_pages_of_a_few_records_for_ever"),
     ),
     Mutant(
-        name="no news in a further pass",
-        guards="Only in its first pass does a first page without news end a read of genetic_traits.",
+        name="tiny pages end no window that can be cut",
+        guards="A window of which nine records or fewer fit a page is cut: that page may be a full one that a filter has shortened.",
         promise="P1",
         file="humansync/pages.py",
-        text="walk.number == 1 and _unchanged",
-        instead="_unchanged",
-        tests=_in(_PAGES, "the_first_page_of_a_collection_without_times_tells_whether_to_read_on"),
+        text="if few and (row.walk.offset or facts.received < page):",
+        instead="if False:",
+        tests=_in(_PAGES, "a_window_that_can_be_cut_is_not_done_by_a_page_of_a_few_records"),
     ),
     Mutant(
         name="tiny pages need no anchor",
-        guards="Where two to six records fit a page and some have no identity, they are read by passes, and not put off.",
+        guards="Where nine records or fewer fit a page and some have no identity, they are read by passes, and not put off.",
         promise="P3",
         file="humansync/pages.py",
         text="repeats=0, unstable=walk.unstable or tiny)",

@@ -608,12 +608,24 @@ def test_in_pages_of_a_few_records_a_row_of_filtered_ones_is_looked_past(limit: 
 
 
 def test_a_walk_whose_pages_become_tiny_goes_on_in_passes() -> None:
-    """What a page of twelve has shown is anchor enough for one of twelve, and not for one of six that a filter shortens."""
+    """What a page of twelve has shown is anchor enough for one of twelve, and not for one of six, which a filter may shorten."""
     walk = Walk(offset=6, overlap=6, anchor=ANCHOR[-6:], limit=6, began_at=NOW)
     step = settled(row(HOT, walk), facts(6, ANCHOR[-6:]))
     assert (step.state, step.walk.unstable) == (State.WALKING, True)
     nothing = settled(row(HOT, walk), facts(0))
     assert (nothing.walk.offset, nothing.walk.misses, nothing.walk.unstable) == (6, 1, True)
+
+
+@pytest.mark.parametrize("offset", [0, 2])
+@pytest.mark.parametrize("page", [pages.TINY, pages.TINY + 1])
+def test_a_window_that_can_be_cut_is_not_done_by_a_page_of_a_few_records(page: int, offset: int) -> None:
+    """A filter may have left none but the anchor, or nothing; its halves ask for full pages again."""
+    walk = Walk(offset=offset, overlap=2, anchor=ANCHOR[:2], limit=page, began_at=NOW) if offset else Walk(limit=page)
+    for left in (0, 2):
+        step = settled(row(MONTH, walk), facts(left, ANCHOR[:2]))
+        assert (step.why == "full: cut in 2") == (page <= pages.TINY), step
+    pilot = settled(row(MONTH, Walk(lower=MONTH.before - SECOND * 4, limit=pages.TINY)), facts(0))
+    assert [child.seconds for child in pilot.children] == [MONTH.seconds - 4, 2, 2]
 
 
 def test_nothing_is_asked_for_in_pages_of_a_few_records_for_ever() -> None:
@@ -778,8 +790,6 @@ def test_the_first_page_of_a_collection_without_times_tells_whether_to_read_on()
     traits = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.OWED, 0)
     recent = KindState("genetic_traits", largest_page=500, whole_read_at=NOW - timedelta(hours=1))
     assert pages.settle(traits, recent, facts, settle_s=SETTLE_S).state is State.DONE
-    further = replace(traits, walk=Walk(number=2, unstable=True, began_at=NOW))  # its rows are no news to this read
-    assert pages.settle(further, recent, facts, settle_s=SETTLE_S).state is State.WALKING
     old = KindState("genetic_traits", largest_page=500, whole_read_at=NOW - timedelta(days=2))
     assert pages.settle(traits, old, facts, settle_s=SETTLE_S).state is State.WALKING
 
