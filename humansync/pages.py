@@ -61,7 +61,7 @@ OVERLAP = 25
 #: An order that less than one shuffled page in so many would show is no chance.
 CHANCE = 1_000_000
 #: Missing anchors in a row before the pass begins again, and empty pages of a pass over a changing order before it ends.
-#: Of tiny pages, it is so many more than they hold, in a row, that bring nothing but the anchor.
+#: Of tiny pages, a pass ends behind so many more than they hold, in a row, that bring nothing but the anchor.
 MISSES = 4
 #: Passes over rows whose order changes: each unseen row escapes one with a probability of about
 #: 1/e, so eight quiet ones in a row leave one row unseen in about three thousand such seconds.

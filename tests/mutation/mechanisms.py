@@ -292,8 +292,17 @@ _READER = (
         guards="A window of which nine records or fewer fit a page is cut: that page may be a full one that a filter has shortened.",
         promise="P1",
         file="humansync/pages.py",
-        text="if few and (row.walk.offset or facts.received < page):",
-        instead="if False:",
+        text="few and (row.walk.offset or facts.received < page)",
+        instead="few and row.walk.offset",
+        tests=_in(_PAGES, "windows_of_which_a_few_records_fit_an_answer_are_read_whole"),
+    ),
+    Mutant(
+        name="tiny pages that follow end no window that can be cut",
+        guards="A window of which nine records or fewer fit a page is not walked to its end.",
+        promise="P1",
+        file="humansync/pages.py",
+        text="if few and (row.walk.offset or",
+        instead="if few and (",
         tests=_in(_PAGES, "a_window_that_can_be_cut_is_not_done_by_a_page_of_a_few_records"),
     ),
     Mutant(
@@ -388,7 +397,7 @@ _READER = (
     ),
     Mutant(
         name="too short to be capped",
-        guards="A page that is not full ends a window only if the server has shown a longer one, or it is tiny.",
+        guards="A page that is not full ends a window only if the server has shown a longer one, or it holds fewer than twenty.",
         promise="P3",
         file="humansync/pages.py",
         text="return received < state.largest_page and not",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from humansync import pages
+from humansync.errors import TooLarge
 from humansync.kinds import KINDS, Read
 from humansync.ledger import KindState, Purpose, State, WindowRow
 from humansync.windows import Window, merge
@@ -33,6 +34,10 @@ class ModelApi:
     wrong_total: int = 0
     #: share of pages, of those that are not the last, that hold 1 to 3 rows fewer than they should
     shortened: float = 0.0
+    #: rows that are counted and left out
+    filtered: frozenset[str] = frozenset()
+    #: an answer of more rows is too large to be read
+    fits: int = 500
     #: place of a row that is served twice
     doubled: int | None = None
     #: rows that change (leave every closed window) after each request
@@ -67,7 +72,7 @@ class ModelApi:
         return after and (seen <= before if self.before_inclusive else seen < before)
 
     def ask(self, ask: pages.Ask) -> pages.Facts:
-        """Answer one request, then let rows leave."""
+        """Answer one request, then let rows leave. TooLarge if it holds more than fit."""
         self.requests += 1
         chosen = [i for i, updated in self.rows.items() if self._selected(updated, ask.since, ask.before)]
         chosen.sort(key=self._key)
@@ -76,7 +81,9 @@ class ModelApi:
             size = max(1, size - self.chance.randint(1, 3))
         if self.doubled is not None:
             chosen.insert(self.doubled, chosen[self.doubled])
-        page = chosen[ask.offset : ask.offset + size]
+        page = [i for i in chosen[ask.offset : ask.offset + size] if i not in self.filtered]
+        if len(page) > self.fits:
+            raise TooLarge("the answer exceeds the limit")
         facts = pages.Facts(
             len(page),
             page,
@@ -125,7 +132,13 @@ def read(
         row = queue.popleft()
         step = pages.presplit(row, state, density)
         if step is None:
-            facts = replace(api.ask(pages.request(row, state)), density=known)
+            ask = pages.request(row, state)
+            try:
+                facts = replace(api.ask(ask), density=known)
+            except TooLarge:
+                steps.append("too large")
+                queue.append(replace(row, walk=replace(row.walk, limit=ask.limit // 2)))
+                continue
             fresh = 0
             for identity, updated in zip(facts.identities, facts.updated, strict=True):
                 if identity not in stored or stored[identity] < updated:

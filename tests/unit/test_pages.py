@@ -621,11 +621,26 @@ def test_a_walk_whose_pages_become_tiny_goes_on_in_passes() -> None:
 def test_a_window_that_can_be_cut_is_not_done_by_a_page_of_a_few_records(page: int, offset: int) -> None:
     """A filter may have left none but the anchor, or nothing; its halves ask for full pages again."""
     walk = Walk(offset=offset, overlap=2, anchor=ANCHOR[:2], limit=page, began_at=NOW) if offset else Walk(limit=page)
-    for left in (0, 2):
-        step = settled(row(MONTH, walk), facts(left, ANCHOR[:2]))
+    two = Window(HOT.since, HOT.since + SECOND * 2)
+    for left, window in itertools.product((0, 2), (MONTH, two)):
+        step = settled(row(window, walk), facts(left, ANCHOR[:2]))
         assert (step.why == "full: cut in 2") == (page <= pages.TINY), step
+    full = settled(row(MONTH, Walk(limit=pages.TINY)), facts(pages.TINY, total=90))  # by the total, as always
+    assert len(full.children) > 2
     pilot = settled(row(MONTH, Walk(lower=MONTH.before - SECOND * 4, limit=pages.TINY)), facts(0))
     assert [child.seconds for child in pilot.children] == [MONTH.seconds - 4, 2, 2]
+
+
+@pytest.mark.parametrize("order", ["updated-desc", "shuffled"])
+@pytest.mark.parametrize("fits", [1, 2, 3, 7, 9])
+def test_windows_of_which_a_few_records_fit_an_answer_are_read_whole(fits: int, order: str) -> None:
+    """Their pages are made smaller until they fit, and a filter leaves some out."""
+    for seed in range(3):
+        rows = spread(40, MONTH if seed else Window(MONTH.since, MONTH.since + 20 * SECOND), seed)
+        filtered = frozenset(random.Random(seed).sample(sorted(rows), 6))
+        reading = read(ModelApi(rows, seed, order=order, filtered=filtered, fits=fits), MONTH)
+        assert reading.stored.keys() == rows.keys() - filtered
+        assert reading.covered == [MONTH]
 
 
 def test_nothing_is_asked_for_in_pages_of_a_few_records_for_ever() -> None:
