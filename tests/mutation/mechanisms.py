@@ -297,9 +297,9 @@ _READER = (
         tests=_in(_PAGES, "windows_of_which_a_few_records_fit_an_answer_are_read_whole"),
     ),
     Mutant(
-        name="tiny pages that follow end no window that can be cut",
-        guards="A window of which nine records or fewer fit a page is not walked to its end.",
-        promise="P1",
+        name="tiny pages that follow cut a window",
+        guards="A window of which nine records or fewer fit a page is cut into halves where a further page is full, too.",
+        promise="P9",
         file="humansync/pages.py",
         text="if few and (row.walk.offset or",
         instead="if few and (",
