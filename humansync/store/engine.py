@@ -88,9 +88,13 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver's own idea of BEGIN is in the way
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000}")
         # readers never wait for the writer
-        cursor.execute("PRAGMA journal_mode = WAL")
+        wal = "PRAGMA journal_mode = WAL"
+        # of two processes that make a new file at once, SQLite may refuse one without waiting
+        cursor.execute("PRAGMA busy_timeout = 0")
+        if _when_free(connection, wal) != sqlite3.SQLITE_OK:
+            cursor.execute(wal)  # fails likewise, with an error that `translated` knows
+        cursor.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000}")
         # a crash of the machine may lose the last transactions whole, rows and ledger alike: never a part
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.close()
@@ -114,19 +118,23 @@ def _begin_writing(connection: sa.Connection) -> None:
     driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     driver.execute("PRAGMA busy_timeout = 0")
     try:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while (code := _try_begin(driver)) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
-            time.sleep(TRY_AGAIN_S)
-        if code != sqlite3.SQLITE_OK:
+        if _when_free(driver, "BEGIN IMMEDIATE") != sqlite3.SQLITE_OK:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails likewise, with an error that `translated` knows
     finally:
         driver.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000}")
 
 
-def _try_begin(driver: sqlite3.Connection) -> int:
-    """Begin to write; return SQLite's result code."""
+def _when_free(driver: sqlite3.Connection, statement: str) -> int:
+    """Execute a statement, again and again while another process is in the way; return SQLite's result code."""
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while (code := _attempt(driver, statement)) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
+        time.sleep(TRY_AGAIN_S)
+    return code
+
+
+def _attempt(driver: sqlite3.Connection, statement: str) -> int:
     try:
-        driver.execute("BEGIN IMMEDIATE")
+        driver.execute(statement).close()
     except sqlite3.Error as error:
         return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of a code says where
     return sqlite3.SQLITE_OK

@@ -1253,12 +1253,21 @@ _LEDGER_MUTANTS = (
         tests=_in("tests/integration/store/test_engine.py", "who_waits_for_sqlite_tries_again_at_short_intervals"),
     ),
     Mutant(
+        name="who makes a SQLite file waits for others",
+        guards="Of two processes that make a new SQLite file at once, neither is refused.",
+        promise="P8",
+        file="humansync/store/engine.py",
+        text="if _when_free(connection, wal) != sqlite3.SQLITE_OK:",
+        instead="if True:",
+        tests=_in(_ENGINE, "a_new_sqlite_file_that_another_process_is_making_is_waited_for"),
+    ),
+    Mutant(
         name="writers of SQLite take turns",
         guards="A transaction that will write takes its lock at the beginning, where it can still wait for it.",
         promise="P4",
         file="humansync/store/engine.py",
-        text='driver.execute("BEGIN IMMEDIATE")',
-        instead='driver.execute("BEGIN")',
+        text='_when_free(driver, "BEGIN IMMEDIATE")',
+        instead='_when_free(driver, "BEGIN")',
         tests=_in(_MANY, "many_planners_owe_a_window_once[sqlite]"),
     ),
     Mutant(

@@ -147,6 +147,22 @@ def test_who_waits_for_sqlite_tries_again_at_short_intervals(
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000 * engine_module.LOCK_WAIT_S
 
 
+def test_a_new_sqlite_file_that_another_process_is_making_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself may refuse at once where both are about to write."""
+    path = tmp_path / "humansync.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE theirs (id)")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM theirs").fetchall()
+        monkeypatch.setattr("humansync.store.engine.time.sleep", lambda _: other.execute("ROLLBACK"))
+        engine = make_engine(f"sqlite:///{path}")
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        engine.dispose()
+
+
 def test_a_damaged_sqlite_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "humansync.db"
     engine = make_engine(f"sqlite:///{path}")
@@ -167,7 +183,7 @@ def test_what_keeps_a_writer_waiting_is_told_by_the_primary_code(code: int, prim
             raise error
 
     driver: Any = Driver()
-    assert engine_module._try_begin(driver) == primary
+    assert engine_module._attempt(driver, "BEGIN IMMEDIATE") == primary
 
 
 # The mechanism: `hide_parameters` in store/engine.py.
