@@ -684,13 +684,10 @@ _READER = (
         file="humansync/pages.py",
         text="return _from_the_front(row, facts) if",
         instead='return _complete(row, state, facts, kind, "one record") if',
-        tests=(
-            *_in(
-                _PAGES,
-                "one_record_with_nothing_behind_it_is_read_once_more",
-                "one_record_that_comes_again_behind_itself_is_no_anchor",
-            ),
-            *_in(_STEPS, "a_refusal_behind_a_page_of_one_record_is_no_end"),
+        tests=_in(
+            _PAGES,
+            "one_record_with_nothing_behind_it_is_read_once_more",
+            "one_record_that_comes_again_behind_itself_is_no_anchor",
         ),
     ),
     Mutant(

@@ -400,7 +400,7 @@ def test_a_record_that_a_server_doubles_makes_no_order_doubtful(kind: str, doubl
 
 def test_a_record_that_comes_twice_and_is_all_of_the_anchor_proves_no_order() -> None:
     """The first of the two may stand before the anchor, because rows have moved there."""
-    walk = Walk(offset=1, overlap=1, anchor=("last",), limit=2, began_at=NOW)
+    walk = Walk(offset=1, overlap=1, anchor=("last",), began_at=NOW)
     row = WindowRow(1, "genetic_traits", MONTH, Purpose.LIVE, State.WALKING, 1, walk)
     facts = pages.Facts(2, ["last", "last"], [], NOW)
     assert pages.settle(row, KindState("genetic_traits", largest_page=500), facts, settle_s=SETTLE_S).walk.unstable
