@@ -197,7 +197,7 @@ def settle(row: WindowRow, state: KindState, facts: Facts, *, settle_s: float | 
     part, page = Window(lower_bound(row), row.window.before), page_size(row, state)
     few = page <= TINY and kind.read is Read.WINDOWED and part.seconds > 1
     if few and (row.walk.offset or facts.received < page):
-        step = _split(row, part, 2)  # it may be a full page that was filtered
+        step = _split(row, part, 2, "end to be confirmed")  # it may be a full page that was filtered
     elif row.walk.offset:
         step = _next_page(row, state, facts, kind)
     else:
@@ -235,7 +235,7 @@ def _first_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> S
     row = replace(row, walk=walk)
     page, part = page_size(row, state), Window(lower_bound(row), row.window.before)
     divisible = kind.read is Read.WINDOWED and part.seconds > 1
-    tiny = page <= TINY and not divisible
+    tiny = page <= TINY
     if tiny and not facts.received:
         return _end_of_pass(replace(row, walk=replace(walk, asked=1, repeats=0, unstable=True)), state, facts, kind)
     if facts.received < page and not tiny:
@@ -321,16 +321,16 @@ def _cut(row: WindowRow, part: Window, facts: Facts, page: int) -> Step:
         lower = row.window.before - timedelta(seconds=max(1, part.seconds // share))
         return Step(State.WALKING, Walk(lower=lower, limit=row.walk.limit), "full, density unknown: newest part first")
     sample = facts.received if facts.total is None or facts.total <= page else None
-    return _split(row, part, max(2, _parts(expected, page, sample)))
+    return _split(row, part, max(2, _parts(expected, page, sample)), "full")
 
 
-def _split(row: WindowRow, part: Window, parts: int) -> Step:
+def _split(row: WindowRow, part: Window, parts: int, why: str) -> Step:
     """Let windows that ask for full pages take the place of this one."""
     children = split(part, parts)
     if part.since > row.window.since:
         children.insert(0, Window(row.window.since, part.since))
     walk = Walk(sized=part == row.window)
-    return Step(State.OWED, walk, f"full: cut in {len(children)}", children=tuple(children))
+    return Step(State.OWED, walk, f"{why}: cut in {len(children)}", children=tuple(children))
 
 
 def _parts(expected: float, page: int, sample: int | None) -> int:
@@ -371,7 +371,7 @@ def _next_page(row: WindowRow, state: KindState, facts: Facts, kind: Kind) -> St
     """Decide on a further page of a walk: the anchor must reappear, in order, at its head."""
     page, part = page_size(row, state), Window(lower_bound(row), row.window.before)
     divisible = kind.read is Read.WINDOWED and part.seconds > 1
-    tiny = page <= TINY and not divisible
+    tiny = page <= TINY
     walk = replace(row.walk, asked=row.walk.asked + 1, unstable=row.walk.unstable or tiny)
     row = replace(row, walk=walk)
     _check_offset(walk, facts, page)

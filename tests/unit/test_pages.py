@@ -624,9 +624,9 @@ def test_a_window_that_can_be_cut_is_not_done_by_a_page_of_a_few_records(page: i
     two = Window(HOT.since, HOT.since + SECOND * 2)
     for left, window in itertools.product((0, 2), (MONTH, two)):
         step = settled(row(window, walk), facts(left, ANCHOR[:2]))
-        assert (step.why == "full: cut in 2") == (page <= pages.TINY), step
+        assert (step.why == "end to be confirmed: cut in 2") == (page <= pages.TINY), step
     further = settled(row(MONTH, replace(walk, offset=2, limit=pages.TINY)), facts(pages.TINY))
-    assert further.why == "full: cut in 2"
+    assert further.why == "end to be confirmed: cut in 2"
     full = settled(row(MONTH, Walk(limit=pages.TINY)), facts(pages.TINY, total=90))  # by the total, as always
     assert len(full.children) > 2
     pilot = settled(row(MONTH, Walk(lower=MONTH.before - SECOND * 4, limit=pages.TINY)), facts(0))
