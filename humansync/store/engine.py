@@ -90,7 +90,8 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         cursor = connection.cursor()
         # readers never wait for the writer
         wal = "PRAGMA journal_mode = WAL"
-        # of two processes that make a new file at once, SQLite may refuse one without waiting
+        # Of two processes that make a new file at once, SQLite may refuse one without waiting: it is tried again here,
+        # and here alone, lest one wait twice.
         cursor.execute("PRAGMA busy_timeout = 0")
         if _when_free(connection, wal) != sqlite3.SQLITE_OK:
             cursor.execute(wal)  # fails likewise, with an error that `translated` knows
@@ -134,7 +135,7 @@ def _when_free(driver: sqlite3.Connection, statement: str) -> int:
 
 def _attempt(driver: sqlite3.Connection, statement: str) -> int:
     try:
-        driver.execute(statement).close()
+        driver.execute(statement).fetchall()  # to its end: it may fail behind its first row
     except sqlite3.Error as error:
         return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest of a code says where
     return sqlite3.SQLITE_OK
