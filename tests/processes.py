@@ -91,3 +91,11 @@ def until(what: str, true: Callable[[], bool], within_s: float = STARTS_WITHIN_S
         assert time.monotonic() - began < within_s, f"not within {within_s:.0f} s: {what}"
         time.sleep(0.1)
     return time.monotonic() - began
+
+
+def gone(pid: int) -> bool:
+    """Say whether a process has ended (a zombie has)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

@@ -120,9 +120,16 @@ def sync(kinds: Sequence[str], since: str | None, before: str | None, wait: bool
     from workers.arguments import scope
 
     asked = scope(kinds, since, before)
-    from workers import operate
+    if not wait:
+        from workers import operate
 
-    return operate.sync(asked, wait=wait, as_json=as_json)
+        return operate.sync(asked, as_json=as_json)
+    from workers.messenger import summoned
+
+    with summoned() as messenger:
+        from workers import operate
+
+        return operate.sync_and_wait(asked, messenger, as_json=as_json)
 
 
 @command.command(short_help="How fresh every kind is, and who works on it.")

@@ -1,4 +1,5 @@
-"""What an operator's command opens: settings, the database, Redis."""
+"""What an operator's command opens: settings, the database, Redis. Each is imported when it is opened."""
+# ruff: noqa: PLC0415 -- see above
 
 import os
 from collections.abc import Iterator
@@ -7,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings, load
 from humansync.errors import HumansyncError
-from humansync.state.shared import Shared
-from humansync.store import Store, make_engine, schema_version
 from workers.processes import VAR
 from workers.redis_server import address, ask, socket_path
 
 if TYPE_CHECKING:
+    from humansync.state.shared import Shared
+    from humansync.store import Store
     from tasks.runtime import Runtime
 
 
@@ -39,8 +40,10 @@ def embedded_url() -> str | None:
 
 
 @contextmanager
-def store(current: Settings) -> Iterator[Store]:
+def store(current: Settings) -> "Iterator[Store]":
     """Open the database. Raises SchemaOutdated, saying what to do."""
+    from humansync.store import Store, make_engine
+
     opened = Store(make_engine(current.database_url))
     try:
         _check_schema(opened)
@@ -49,7 +52,9 @@ def store(current: Settings) -> Iterator[Store]:
         opened.close()
 
 
-def _check_schema(opened: Store) -> None:
+def _check_schema(opened: "Store") -> None:
+    from humansync.store import schema_version
+
     found, wanted = schema_version(opened.engine)
     if found is None:
         raise SchemaOutdated("the database has no tables yet: run `humansync migrate`")
@@ -62,7 +67,7 @@ def _check_schema(opened: Store) -> None:
 @contextmanager
 def runtime(current: Settings) -> "Iterator[Runtime]":
     """Open all that a worker holds open. Raises ConfigError without credentials, SchemaOutdated."""
-    from tasks.runtime import open_runtime  # noqa: PLC0415 -- brings Celery along
+    from tasks.runtime import open_runtime
 
     opened = open_runtime(current)
     try:
@@ -73,8 +78,10 @@ def runtime(current: Settings) -> "Iterator[Runtime]":
 
 
 @contextmanager
-def shared(current: Settings) -> Iterator[Shared]:
+def shared(current: Settings) -> "Iterator[Shared]":
     """Open Redis; nothing is sent yet."""
+    from humansync.state.shared import Shared
+
     opened = Shared(current.redis_url, rate_per_s=current.rate)
     try:
         yield opened

@@ -6,36 +6,40 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
+from config.settings import Settings
 from humansync.windows import format_instant
 from workers import deployment
 from workers.arguments import Scope
+from workers.messenger import Messenger
 from workers.report import KindReport, closing_table
 
 #: how often the ledger is looked at, at first; a long pass, or a database far away, is looked at less often
-POLL_S = 0.05
+POLL_S = 0.02
 #: when nothing has moved for this long, the user hears that no worker seems to be there
 PATIENCE_S = 15.0
 
 
-def sync(asked: Scope, *, wait: bool, as_json: bool) -> int:
-    """Enqueue a pass; with `wait` stay until the ledger says it is done. Returns the exit status."""
-    settings = deployment.settings()
-    if settings.redis_url != deployment.embedded_url():  # `up` without credentials has the simulator's
-        settings.credentials()
+def sync(asked: Scope, *, as_json: bool) -> int:
+    """Enqueue a pass; return the exit status."""
+    settings = _settings()
     from workers import broker  # noqa: PLC0415 -- reads the settings as they are now
 
     kinds = asked.kinds or settings.kinds
-    if not wait:
-        for kind in kinds:
-            broker.ask(kind, **asked.bounds)
-        text = f"asked for {len(kinds)} {'kind' if len(kinds) == 1 else 'kinds'}: {', '.join(kinds)}"
-        print(json.dumps({"enqueued": list(kinds)}) if as_json else text)
-        return 0
+    for kind in kinds:
+        broker.ask(kind, **asked.bounds)
+    text = f"asked for {len(kinds)} {'kind' if len(kinds) == 1 else 'kinds'}: {', '.join(kinds)}"
+    print(json.dumps({"enqueued": list(kinds)}) if as_json else text)
+    return 0
+
+
+def sync_and_wait(asked: Scope, messenger: Messenger, *, as_json: bool) -> int:
+    """Enqueue a pass and stay until the ledger says that it is done; return the exit status."""
+    settings = _settings()
     from workers.one_pass import Pass  # noqa: PLC0415
     from workers.progress import view  # noqa: PLC0415
 
     with deployment.store(settings) as store, view() as shown:
-        current = Pass(store, kinds, asked, broker.ask, history=False, counted=not as_json)
+        current = Pass(store, asked.kinds or settings.kinds, asked, messenger.ask, history=False, counted=not as_json)
         current.begin()
         patience = _Patience()
 
@@ -47,6 +51,14 @@ def sync(asked: Scope, *, wait: bool, as_json: bool) -> int:
         report = current.watch(each, poll_s=POLL_S)
     print(json.dumps(report.document()) if as_json else closing_table(report))
     return 0 if report.ok else 1
+
+
+def _settings() -> Settings:
+    """Return the settings of a deployment that has credentials: without them no worker could do what it is asked."""
+    settings = deployment.settings()
+    if settings.redis_url != deployment.embedded_url():  # `up` without credentials has the simulator's
+        settings.credentials()
+    return settings
 
 
 class _Patience:

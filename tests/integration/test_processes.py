@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import gone
 from workers import processes
 from workers.processes import Child, ChildFailed, Children
 from workers.redis_server import EmbeddedRedis, ask, in_use, socket_path
@@ -30,14 +31,6 @@ def until(true: Callable[[], bool], seconds: float = 10.0) -> bool:
             return True
         time.sleep(0.02)
     return true()
-
-
-def gone(pid: int) -> bool:
-    """Say whether a process has ended (a zombie has)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def child(tmp_path: Path, argv: list[str], most_deaths: int | None = None) -> Child:
