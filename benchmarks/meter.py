@@ -24,6 +24,7 @@ _PROC = Path("/proc")
 _NAMES = (
     ("redis_guard", "redis guard"),
     ("workers.crew", "worker"),
+    ("workers.messenger", "messenger"),
     ("celery", "worker"),
     ("workers.cli", "command"),
     ("valkey", "redis"),

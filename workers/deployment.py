@@ -1,4 +1,4 @@
-"""What an operator's command opens: settings, the database, Redis. Each is imported when it is opened."""
+"""What an operator's command opens: settings, the database, Redis. The latter two are imported when they are opened."""
 # ruff: noqa: PLC0415 -- see above
 
 import os

@@ -6,6 +6,7 @@ answer: null, or why it could not be sent. The process ends with its stdin.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -15,10 +16,10 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from humansync.errors import HumansyncError, StateUnavailable
+from humansync.errors import StateUnavailable
 
-#: What Celery imports on the way to its first message.
-AHEAD = ("workers.broker", "celery.app.amqp", "kombu.transport.redis")
+#: What Celery would import on the way to its first message.
+AHEAD = ("celery.loaders.app", "celery.app.amqp", "celery.app.events", "kombu.transport.redis")
 
 
 class Messenger:
@@ -30,7 +31,7 @@ class Messenger:
         self._told = False
 
     def ask(self, kind: str, since: str | None = None, before: str | None = None) -> None:
-        """Do what `broker.ask` does, by the other process. Raises StateUnavailable."""
+        """Do what `broker.ask` does, by the other process while there is one. Raises StateUnavailable."""
         try:
             if not self._told:  # only now is it known which Redis is meant
                 self._send(dict(os.environ))
@@ -39,9 +40,11 @@ class Messenger:
             answer = self._answers.readline()
         except OSError:
             answer = b""
-        if not answer:
-            raise StateUnavailable("the process that asks the workers has come to an end: try again")
-        if (failed := json.loads(answer)) is not None:
+        if not answer:  # it has died, of what befalls us here as well or of nothing that does
+            from workers import broker  # noqa: PLC0415 -- to spare us that it was there
+
+            broker.ask(kind, since, before)
+        elif (failed := json.loads(answer)) is not None:
             raise StateUnavailable(failed)
 
     def _send(self, said: object) -> None:
@@ -65,27 +68,30 @@ def summoned() -> Iterator[Messenger]:
         try:
             yield Messenger(ours, answers)
         finally:
-            process.kill()  # what it was asked, it has answered
+            process.kill()  # it holds nothing
             process.wait()
 
 
 def main() -> None:
     """Import, hear where Redis is, and ask for what is asked for."""
+    gc.disable()  # what is imported stays
     for module in AHEAD:
         importlib.import_module(module)
-    from workers import broker  # noqa: PLC0415 -- after what it stands on
+    from workers import broker  # noqa: PLC0415 -- slow, as all of these
 
-    environ = sys.stdin.readline()
+    gc.enable()
+    environ = sys.stdin.buffer.readline()
     if not environ:
         return  # the command has come to another end
     os.environ.update(json.loads(environ))
-    for line in sys.stdin:
+    for line in sys.stdin.buffer:
+        failed = None
         try:
             broker.ask(*json.loads(line))
-        except HumansyncError as error:
-            print(json.dumps(str(error)), flush=True)
-        else:
-            print("null", flush=True)
+        except StateUnavailable as error:  # any other the command will meet itself
+            failed = str(error)
+        sys.stdout.buffer.write(json.dumps(failed).encode() + b"\n")
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

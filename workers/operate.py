@@ -5,13 +5,16 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from humansync.windows import format_instant
 from workers import deployment
 from workers.arguments import Scope
-from workers.messenger import Messenger
 from workers.report import KindReport, closing_table
+
+if TYPE_CHECKING:
+    from workers.messenger import Messenger
 
 #: how often the ledger is looked at, at first; a long pass, or a database far away, is looked at less often
 POLL_S = 0.02
@@ -32,7 +35,7 @@ def sync(asked: Scope, *, as_json: bool) -> int:
     return 0
 
 
-def sync_and_wait(asked: Scope, messenger: Messenger, *, as_json: bool) -> int:
+def sync_and_wait(asked: Scope, messenger: "Messenger", *, as_json: bool) -> int:
     """Enqueue a pass and stay until the ledger says that it is done; return the exit status."""
     settings = _settings()
     from workers.one_pass import Pass  # noqa: PLC0415

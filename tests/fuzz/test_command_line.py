@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ from humansync.windows import Window
 from tests.any_json import ANY_JSON
 from tests.fuzz.counting import fuzzed
 from tests.integration.verify.places import NoRedis, WaitingClock
-from workers import arguments, broker, cli, crew, embedded
+from workers import arguments, broker, cli, crew, embedded, messenger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = plan.Policy(settle_s=120, overlap_s=900, since="30d")
@@ -105,17 +105,14 @@ def _edges(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     def refuse(*_: object, **__: object) -> Any:
         raise NothingStarts("nothing is started here")
 
-    @contextmanager
-    def summoned() -> Iterator[None]:
-        yield
-
     def ask(kind: str, since: str | None = None, before: str | None = None) -> None:
         assert kind in KINDS
         for bound in (since, before):
             if bound is not None:
                 timespec.parse_time(bound, NOW)
 
-    monkeypatch.setattr(crew, "summoned", summoned)
+    monkeypatch.setattr(crew, "summoned", nullcontext)
+    monkeypatch.setattr(messenger, "summoned", lambda: nullcontext(broker))
     monkeypatch.setattr(embedded.Embedded, "__enter__", refuse)
     monkeypatch.setattr(broker, "ask", ask)
     monkeypatch.setattr(broker, "depths", refuse)
