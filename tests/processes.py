@@ -16,6 +16,7 @@ from tests.servers import dies_with_parent
 STARTS_WITHIN_S = 120.0
 #: A process that was asked to end and has not is ended after this.
 ENDS_WITHIN_S = 15.0
+_LAST_WORDS = 3000
 
 
 class Processes:
@@ -78,6 +79,14 @@ class Processes:
         """Return the children of a process: the pool of a worker."""
         parent = self.pid(name)
         return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+    def ended(self) -> list[str]:
+        """Return the names of those that have ended by themselves."""
+        return [name for name, process in self._running.items() if process.poll() is not None]
+
+    def last_words(self, name: str) -> str:
+        """Return the end of a process's log."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-_LAST_WORDS:]
 
     def logged(self, text: str) -> int:
         """Return how often a text stands in the logs."""

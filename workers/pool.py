@@ -2,7 +2,8 @@
 
 When the connection to Redis is lost, the pool is filled up. If one of its processes has died before the pool was at
 work, nobody has taken note, and there are no queues free for its successor: Celery lets a `StopIteration` out there,
-and the worker comes to its end. So does one of whose processes one is killed while it starts.
+and the worker comes to its end. So does one of whose processes one is killed while it starts, and one that connects
+again in the seconds between the end of a process and its burial.
 """
 
 from typing import Any
@@ -20,6 +21,11 @@ class Pool(asynpool.AsynPool):
             # A pool at work takes note of each end, and then some are free. Before that nothing was written to any.
             owners |= {queues: None for queues, owner in owners.items() if not owner._is_alive()}  # noqa: SLF001
         return super().get_process_queues()
+
+    def _track_child_process(self, proc: Any, hub: Any) -> None:
+        """Have the loop tell of a process's end, unless it has: it may do so a moment before the process can be buried."""
+        if getattr(proc, "_sentinel_poll", hub) is not None:
+            super()._track_child_process(proc, hub)  # type: ignore[misc]  # unknown to the stubs
 
     def _process_register_queues(self, proc: Any, queues: Any) -> None:
         """Note that queues are a process's now, and nobody's who had them before."""

@@ -67,6 +67,10 @@ def _torment(stage: Stage, fault: Fault, chance: random.Random) -> Result:
     for _ in course:
         raise AssertionError("a fault yields once")
     recovery = Recovery(stage, interrupted).watch()
+    for name in stage.processes.ended():
+        raise AssertionError(
+            f"{fault.__name__}: {name} has come to its end by itself: {stage.processes.last_words(name)}"
+        )
     taken = sum(each.taken for each in interrupted)
     say(
         f"{fault.__name__:34} {taken:3} windows in hand, {len(interrupted) - taken:3} queued; "
