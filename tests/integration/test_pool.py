@@ -1,6 +1,8 @@
 """What humansync mends in Celery's pool of processes."""
 
+import os
 import select
+import signal
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -59,14 +61,16 @@ def test_a_process_whose_end_was_told_and_that_is_not_buried_yet_ends_no_worker(
     hub: Any = Hub()
     try:
         (first,) = one_process._pool
+        assert _says_something(first)  # that it is ready
         one_process.register_with_event_loop(hub)
         one_process._untrack_child_process(first, hub)  # its end was told, and the system still has it
         one_process.register_with_event_loop(hub)  # a new connection
-        first.terminate()
+        os.kill(first.pid, signal.SIGKILL)
         first.join()
         one_process.maintain_pool()  # as a timer has it done
         (second,) = one_process._pool
         assert second is not first
+        assert _says_something(second)
     finally:
         hub.close()
         one_process.terminate()
