@@ -293,7 +293,7 @@ _READER = (
         promise="P1",
         file="humansync/pages.py",
         text="few and (row.walk.offset or facts.received < page)",
-        instead="few and row.walk.offset",
+        instead="False",
         tests=_in(_PAGES, "windows_of_which_a_few_records_fit_an_answer_are_read_whole"),
     ),
     Mutant(
