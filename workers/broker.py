@@ -50,6 +50,13 @@ def _channel() -> Iterator[Any]:
         yield connection.default_channel
 
 
+def prepare() -> None:
+    """Do ahead what is done once, with the first message: connect, and make what Celery makes. Raises StateUnavailable."""
+    with translated(), _app().producer_or_acquire() as producer:
+        producer.maybe_declare(_app().amqp.queues[Queue.LIVE.value])
+    _ = _app().backend
+
+
 def ask(kind: str, since: str | None = None, before: str | None = None) -> None:
     """Ask for a planner pass over a kind now, however short the last one is ago. Raises StateUnavailable.
 

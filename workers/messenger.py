@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from humansync.errors import StateUnavailable
+from humansync.errors import HumansyncError, StateUnavailable
 
 #: What Celery would import on the way to its first message.
 AHEAD = ("celery.loaders.app", "celery.app.amqp", "celery.app.events", "kombu.transport.redis")
@@ -28,14 +28,15 @@ class Messenger:
     def __init__(self, line: socket.socket, answers: BinaryIO) -> None:
         self._line = line
         self._answers = answers
-        self._told = False
+
+    def prepare(self) -> None:
+        """Say which Redis is meant, by this process's environment: once, and before anything is asked."""
+        with contextlib.suppress(OSError):  # it has died: see below
+            self._send(dict(os.environ))
 
     def ask(self, kind: str, since: str | None = None, before: str | None = None) -> None:
         """Do what `broker.ask` does, by the other process while there is one. Raises StateUnavailable."""
         try:
-            if not self._told:  # only now is it known which Redis is meant
-                self._send(dict(os.environ))
-                self._told = True
             self._send([kind, since, before])
             answer = self._answers.readline()
         except OSError:
@@ -74,16 +75,19 @@ def summoned() -> Iterator[Messenger]:
 
 def main() -> None:
     """Import, hear where Redis is, and ask for what is asked for."""
-    gc.disable()  # what is imported stays
+    gc.disable()
     for module in AHEAD:
         importlib.import_module(module)
     from workers import broker  # noqa: PLC0415 -- slow, as all of these
 
+    gc.freeze()  # what is imported stays
     gc.enable()
     environ = sys.stdin.buffer.readline()
     if not environ:
         return  # the command has come to another end
     os.environ.update(json.loads(environ))
+    with contextlib.suppress(HumansyncError):  # it will be met again by who asks
+        broker.prepare()
     for line in sys.stdin.buffer:
         failed = None
         try:

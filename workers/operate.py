@@ -38,6 +38,7 @@ def sync(asked: Scope, *, as_json: bool) -> int:
 def sync_and_wait(asked: Scope, messenger: "Messenger", *, as_json: bool) -> int:
     """Enqueue a pass and stay until the ledger says that it is done; return the exit status."""
     settings = _settings()
+    messenger.prepare()
     from workers.one_pass import Pass  # noqa: PLC0415
     from workers.progress import view  # noqa: PLC0415
 

@@ -114,6 +114,7 @@ def _edges(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(crew, "summoned", nullcontext)
     monkeypatch.setattr(messenger, "summoned", lambda: nullcontext(broker))
     monkeypatch.setattr(embedded.Embedded, "__enter__", refuse)
+    monkeypatch.setattr(broker, "prepare", lambda: None)
     monkeypatch.setattr(broker, "ask", ask)
     monkeypatch.setattr(broker, "depths", refuse)
     monkeypatch.setattr(broker, "answering", refuse)

@@ -47,6 +47,7 @@ def test_what_is_asked_for_waits_in_the_queue(redis_url: str, monkeypatch: pytes
     bounds = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
     with summoned() as messenger:
         monkeypatch.setenv("REDIS_URL", redis_url)  # `up` may have been found only now
+        messenger.prepare()
         messenger.ask("meals")
         messenger.ask("sleeps", *bounds)
     assert asked_for(redis_url) == [("meals", (None, None)), ("sleeps", bounds)]
@@ -55,11 +56,10 @@ def test_what_is_asked_for_waits_in_the_queue(redis_url: str, monkeypatch: pytes
 
 def test_a_redis_that_does_not_answer_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:secret@127.0.0.1:1/0")
-    with (
-        summoned() as messenger,
-        pytest.raises(StateUnavailable, match="cannot be reached: start it, or set REDIS_URL") as caught,
-    ):
-        messenger.ask("meals")
+    with summoned() as messenger:
+        messenger.prepare()
+        with pytest.raises(StateUnavailable, match="cannot be reached: start it, or set REDIS_URL") as caught:
+            messenger.ask("meals")
     assert "secret" not in str(caught.value)
 
 
@@ -68,9 +68,11 @@ def test_what_it_dies_of_loses_no_request(asked_before: bool, redis_url: str, mo
     monkeypatch.setenv("REDIS_URL", redis_url)
     with summoned() as messenger:
         if asked_before:
+            messenger.prepare()
             messenger.ask("meals")
         (pid,) = messengers(os.getpid())
         os.kill(pid, signal.SIGKILL)
+        messenger.prepare()
         for _ in range(2):
             messenger.ask("sleeps")
     assert [(kind, bounds) for kind, bounds in asked_for(redis_url) if kind == "sleeps"] == [
@@ -80,8 +82,10 @@ def test_what_it_dies_of_loses_no_request(asked_before: bool, redis_url: str, mo
 
 def test_what_a_user_has_to_know_is_no_matter_of_which_process_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "gopher://nowhere")
-    with summoned() as messenger, pytest.raises(ConfigError, match="REDIS_URL"):
-        messenger.ask("meals")
+    with summoned() as messenger:
+        messenger.prepare()
+        with pytest.raises(ConfigError, match="REDIS_URL"):
+            messenger.ask("meals")
 
 
 @pytest.mark.parametrize(
