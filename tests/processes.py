@@ -16,6 +16,7 @@ from tests.servers import dies_with_parent
 STARTS_WITHIN_S = 120.0
 #: A process that was asked to end and has not is ended after this.
 ENDS_WITHIN_S = 15.0
+#: So much of a log is told of who has ended by itself, characters.
 _LAST_WORDS = 3000
 
 
@@ -28,6 +29,7 @@ class Processes:
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = {**os.environ, "PATH": programs, **environment}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -61,6 +63,8 @@ class Processes:
         """End processes and their children, as a machine that loses its power does."""
         for name in names:
             process = self._running.pop(name)
+            if process.poll() is not None:
+                self._ended.append(name)
             # The group, and so the children first: one that outlives its parent would finish its page.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -73,6 +77,7 @@ class Processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(ENDS_WITHIN_S)
         self.kill(name)
+        self._ended = [each for each in self._ended if each != name]  # it was asked to
         return process.returncode
 
     def children(self, name: str) -> list[int]:
@@ -82,7 +87,7 @@ class Processes:
 
     def ended(self) -> list[str]:
         """Return the names of those that have ended by themselves."""
-        return [name for name, process in self._running.items() if process.poll() is not None]
+        return [*self._ended, *(name for name, process in self._running.items() if process.poll() is not None)]
 
     def last_words(self, name: str) -> str:
         """Return the end of a process's log."""

@@ -53,6 +53,7 @@ def _channel() -> Iterator[Any]:
 def prepare() -> None:
     """Do ahead what is done once, with the first message: connect, and make what Celery makes. Raises StateUnavailable."""
     with translated(), _app().producer_or_acquire() as producer:
+        producer.connection.ensure_connection(max_retries=0)  # who asks will try again
         producer.maybe_declare(_app().amqp.queues[Queue.LIVE.value])
     _ = _app().backend
 

@@ -1,8 +1,9 @@
 """A process beside `sync --wait` that asks the workers on its behalf.
 
 Half of what that command imports is needed for asking alone (Celery, Kombu, redis-py). Here it is imported while the
-command itself imports the rest and looks at the ledger. A line of JSON on stdin is one request, a line on stdout its
-answer: null, or why it could not be sent. The process ends with its stdin.
+command itself imports the rest and looks at the ledger. The first line on stdin is the environment; each further one is
+a request, and a line on stdout its answer: null, or why it could not be sent. All are JSON. The process ends with its
+stdin.
 """
 
 import contextlib

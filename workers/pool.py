@@ -3,7 +3,8 @@
 When the connection to Redis is lost, the pool is filled up. If one of its processes has died before the pool was at
 work, nobody has taken note, and there are no queues free for its successor: Celery lets a `StopIteration` out there,
 and the worker comes to its end. So does one of whose processes one is killed while it starts, and one that connects
-again in the seconds between the end of a process and its burial.
+again while a process is in the pool whose end it was told of: it has not been buried yet, or it lives, and another one's
+descriptor had the number that is its own now.
 """
 
 from typing import Any
@@ -23,9 +24,10 @@ class Pool(asynpool.AsynPool):
         return super().get_process_queues()
 
     def _track_child_process(self, proc: Any, hub: Any) -> None:
-        """Have the loop tell of a process's end, unless it has: it may do so a moment before the process can be buried."""
-        if getattr(proc, "_sentinel_poll", hub) is not None:
-            super()._track_child_process(proc, hub)  # type: ignore[misc]  # unknown to the stubs
+        """Have the loop tell of a process's end; anew where it has told of one, rightly or not."""
+        if getattr(proc, "_sentinel_poll", 0) is None:
+            del proc._sentinel_poll  # noqa: SLF001 -- as Celery does
+        super()._track_child_process(proc, hub)  # type: ignore[misc]  # unknown to the stubs
 
     def _process_register_queues(self, proc: Any, queues: Any) -> None:
         """Note that queues are a process's now, and nobody's who had them before."""

@@ -1,6 +1,7 @@
 """Second runs: nothing has changed, or little of much."""
 
 import statistics
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -12,6 +13,8 @@ from benchmarks.stand import Simulator, Stand
 from humansync.kinds import KINDS
 
 CHANGED = 100
+#: A pass within the same second as the one before owes nothing, and asks the API nothing.
+APART_S = 1.1
 
 
 def nothing_new(stand: Stand, options: Options) -> Iterator[Scene]:
@@ -48,6 +51,7 @@ def _standing(stand: Stand, simulator: Simulator, options: Options, scene: Scene
         with Deployment(stand, job, procfile_workers()) as deployment:
             deployment.sync(simulator)
             for _ in range(options.times(5)):
+                time.sleep(APART_S)
                 measured = deployment.sync(simulator)
                 scene.runs.setdefault("humansync", []).append(measured)
                 say("sync --wait", measured)

@@ -67,9 +67,10 @@ def _torment(stage: Stage, fault: Fault, chance: random.Random) -> Result:
     for _ in course:
         raise AssertionError("a fault yields once")
     recovery = Recovery(stage, interrupted).watch()
-    for name in stage.processes.ended():
+    if ended := stage.processes.ended():
+        words = "\n".join(f"{name}: {stage.processes.last_words(name)}" for name in ended)
         raise AssertionError(
-            f"{fault.__name__}: {name} has come to its end by itself: {stage.processes.last_words(name)}"
+            f"{fault.__name__}: {', '.join(ended)} came to an end, and nobody had asked for it\n{words}"
         )
     taken = sum(each.taken for each in interrupted)
     say(

@@ -109,3 +109,11 @@ def test_it_outlives_no_command_that_was_killed() -> None:
         (pid,) = messengers(command.pid)
         command.kill()
     until("it has ended", lambda: gone(pid))
+
+
+def test_who_prepares_does_not_wait_for_a_redis_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks afterwards tries again."""
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr("kombu.utils.functional.sleep", pytest.fail)
+    with pytest.raises(StateUnavailable):
+        broker.prepare()

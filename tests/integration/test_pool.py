@@ -56,15 +56,16 @@ def test_a_process_that_was_ready_and_died_before_the_pool_was_at_work_leaves_no
 
 
 # The mechanism: `_track_child_process` of the pool.
-def test_a_process_whose_end_was_told_and_that_is_not_buried_yet_ends_no_worker() -> None:
+def test_a_process_whose_end_was_told_is_watched_anew_and_ends_no_worker() -> None:
     one_process: Any = pool.Pool(1, threads=False)
     hub: Any = Hub()
     try:
         (first,) = one_process._pool
         assert _says_something(first)  # that it is ready
         one_process.register_with_event_loop(hub)
-        one_process._untrack_child_process(first, hub)  # its end was told, and the system still has it
+        one_process._untrack_child_process(first, hub)  # its end was told
         one_process.register_with_event_loop(hub)  # a new connection
+        assert first._sentinel_poll in hub.readers
         os.kill(first.pid, signal.SIGKILL)
         first.join()
         one_process.maintain_pool()  # as a timer has it done

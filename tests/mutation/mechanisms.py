@@ -1790,15 +1790,13 @@ _TOGETHER = (
         tests=_in("tests/integration/test_pool.py", "a_process_has_a_successor_though_nobody_took_note_of_its_end"),
     ),
     Mutant(
-        name="a process that is not buried yet",
-        guards="A worker lives on that connects to Redis again between the end of one of its processes and its burial.",
+        name="a process in the pool whose end was told",
+        guards="A worker lives on that connects to Redis again while one of its processes is taken for dead.",
         promise="P5",
         file="workers/pool.py",
-        text='if getattr(proc, "_sentinel_poll", hub) is not None:',
-        instead="if True:",
-        tests=_in(
-            "tests/integration/test_pool.py", "a_process_whose_end_was_told_and_that_is_not_buried_yet_ends_no_worker"
-        ),
+        text="del proc._sentinel_poll",
+        instead="pass",
+        tests=_in("tests/integration/test_pool.py", "a_process_whose_end_was_told_is_watched_anew_and_ends_no_worker"),
     ),
     Mutant(
         name="a dead process leaves nothing behind",
