@@ -154,9 +154,10 @@ def main() -> None:
     heard = json.loads(line)
     os.environ.update(heard["environ"])
     importlib.import_module("workers.app")
-    gc.enable()
-    # What is imported stays: the collector of no worker looks at it again, and its pages stay shared.
+    # What is imported stays: the collector of no worker looks at it again, and its pages stay shared. Before the
+    # collector is at work: its first look would be at all of it.
     gc.freeze()
+    gc.enable()
     Crew(heard["worker"]).run(heard["count"])
 
 
