@@ -58,8 +58,7 @@ def secrets(settings: Settings) -> tuple[str, ...]:
     """Return every secret of the settings in every form that could turn up in a text, longest first."""
     found = {settings.client_id or ""}
     if settings.app_key is not None:
-        key = settings.app_key.get_secret_value()
-        found |= {key, b64encode(f"{key}:".encode()).decode()}
+        found |= {settings.app_key, b64encode(f"{settings.app_key}:".encode()).decode()}
     for address in (settings.database_url, settings.redis_url):
         password = urlsplit(address).password or ""
         found |= {password, unquote(password)}

@@ -4,25 +4,19 @@ A wrong value stops the process at start with one sentence that names the variab
 allowed; no such sentence carries a secret.
 """
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from ipaddress import ip_address
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+import msgspec
+from dotenv import dotenv_values
 
 from humansync.errors import ConfigError
 from humansync.kinds import KINDS
@@ -32,9 +26,10 @@ from humansync.timespec import FORMS, parse_time
 #: Variables that may come as `<NAME>_FILE`, naming a file that holds the value.
 FROM_FILE = ("HUMANAPI_CLIENT_ID", "HUMANAPI_APP_KEY")
 EVERY_S = "HUMANSYNC_EVERY_S"
+#: Begins the name of a single kind's period.
+_EVERY_S_OF = f"{EVERY_S}__"
 
 _DAY_S = 86_400
-_SECRETS = frozenset(FROM_FILE)
 _ADDRESSES = frozenset({"DATABASE_URL", "REDIS_URL", "HUMANAPI_BASE_URL"})
 _DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _BROKERS = ("redis", "rediss", "unix", "redis+socket")
@@ -59,61 +54,32 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-def _variable(name: str, default: Any, allowed: str, **limits: Any) -> Any:
-    """Return a field read from the variable `name`; `allowed` ends the sentence about a wrong value."""
-    return Field(default, validation_alias=name, description=allowed, **limits)
-
-
-class Settings(BaseSettings):
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set, validated; made by `load`."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore"
-    )
-
-    client_id: str | None = _variable(
-        "HUMANAPI_CLIENT_ID", None, "the Client ID of your app: letters, digits, - and _", pattern=r"^[\w.-]+$"
-    )
-    app_key: SecretStr | None = _variable("HUMANAPI_APP_KEY", None, "the App Key of your app: text without spaces")
-    base_url: str = _variable("HUMANAPI_BASE_URL", "https://api.humanapi.co/v1", "an http:// or https:// address")
+    client_id: str | None = None
+    app_key: str | None = None
+    base_url: str = "https://api.humanapi.co/v1"
     #: beside the code that runs: nothing to set up
-    database_url: str = _variable(
-        "DATABASE_URL",
-        "sqlite:///var/humansync.db",
-        "a SQLAlchemy URL of SQLite or PostgreSQL, such as sqlite:///var/humansync.db "
-        "or postgresql://user:password@host/name",
-    )
-    redis_url: str = _variable(
-        "REDIS_URL",
-        "redis://127.0.0.1:6379/0",
-        "a redis://, rediss:// or unix:// address, such as redis://127.0.0.1:6379/0",
-    )
-    kinds: Annotated[tuple[str, ...], NoDecode] = _variable(
-        "HUMANSYNC_KINDS", tuple(KINDS), f"a comma-separated list of kinds out of {', '.join(KINDS)}", min_length=1
-    )
+    database_url: str = "sqlite:///var/humansync.db"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    kinds: tuple[str, ...] = tuple(KINDS)
     #: as written; `humansync.timespec.parse_time` makes an instant of it
-    since: str = _variable("HUMANSYNC_SINCE", "30d", f"in the past: {FORMS}")
+    since: str = "30d"
     #: the provider asks for frequent, small queries; five minutes keep a page from filling up
-    every_s: int = _variable("HUMANSYNC_EVERY_S", 300, "a number of seconds from 1 to 86400", ge=1, le=_DAY_S)
-    every_s_by_kind: dict[str, Annotated[int, Field(ge=1, le=_DAY_S)]] = Field(
-        default_factory=dict, description="a number of seconds from 1 to 86400"
-    )
+    every_s: int = 300
+    every_s_by_kind: dict[str, int] = {}
     #: writers of the API that are up to two minutes late are still seen by the first read
-    settle_s: int = _variable("HUMANSYNC_SETTLE_S", 120, "a number of seconds from 0 to 86400", ge=0, le=_DAY_S)
+    settle_s: int = 120
     #: later ones by the next passes, for a quarter of an hour
-    overlap_s: int = _variable("HUMANSYNC_OVERLAP_S", 900, "a number of seconds from 0 to 86400", ge=0, le=_DAY_S)
+    overlap_s: int = 900
     #: polite: no limit is documented
-    rate: float = _variable(
-        "HUMANSYNC_RATE",
-        10.0,
-        "a number of requests per second up to 10000, 0 for no limit",
-        ge=0,
-        le=10_000,
-        allow_inf_nan=False,
-    )
-    concurrency: PositiveInt | None = _variable("HUMANSYNC_CONCURRENCY", None, "a number from 1 to 1000", le=1000)
-    log_level: LogLevel = _variable("HUMANSYNC_LOG_LEVEL", LogLevel.INFO, f"one of {', '.join(LogLevel)}")
-    log_format: LogFormat = _variable("HUMANSYNC_LOG_FORMAT", LogFormat.TEXT, f"one of {', '.join(LogFormat)}")
+    rate: float = 10.0
+    concurrency: int | None = None
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.TEXT
+    #: names of the fields that were set, rather than left to their defaults
+    given: frozenset[str] = frozenset()
 
     @property
     def has_credentials(self) -> bool:
@@ -123,7 +89,7 @@ class Settings(BaseSettings):
     @property
     def has_redis(self) -> bool:
         """Whether `REDIS_URL` is set, rather than left to its default."""
-        return "redis_url" in self.model_fields_set
+        return "redis_url" in self.given
 
     def credentials(self) -> tuple[str, str]:
         """Return client id and app key; ConfigError where they are not set."""
@@ -132,185 +98,207 @@ class Settings(BaseSettings):
                 "HUMANAPI_CLIENT_ID and HUMANAPI_APP_KEY are not set: put the Client ID and the App Key "
                 "of your app into the environment or into .env"
             )
-        return self.client_id, self.app_key.get_secret_value()
+        return self.client_id, self.app_key
 
     def every(self, kind: str) -> int:
         """Return beat's period for one kind, in seconds."""
         return self.every_s_by_kind.get(kind, self.every_s)
 
-    def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        addresses = ("database_url", "redis_url")
-        return [(n, redact_url(v) if n in addresses else v) for n, v in super().__repr_args__()]
-
-    @field_validator("app_key")
-    @classmethod
-    def _plain_key(cls, key: SecretStr | None) -> SecretStr | None:
-        text = key.get_secret_value() if key else "-"
-        if not text.isascii() or not text.isprintable() or " " in text or ":" in text:
-            raise ValueError
-        return key
-
-    @field_validator("base_url")
-    @classmethod
-    def _http(cls, address: str) -> str:
-        parts = urlsplit(address)
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or parts.query
-            or parts.fragment
-            or not address.isascii()
-            or not address.isprintable()
-            or any(each in address for each in "@\\ ")
-        ):
-            raise ValueError
-        if not _HOST.fullmatch(parts.hostname):
-            ip_address(parts.hostname)  # ValueError for what is no address either
-        _ = parts.port  # a port that is no number raises ValueError
-        return address.rstrip("/")
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, address: str) -> str:
-        # Hosting platforms hand out the old spelling, which SQLAlchemy no longer takes.
-        if address.startswith("postgres://"):
-            address = f"postgresql{address.removeprefix('postgres')}"
-        _known_scheme(address, _DATABASES)
-        return address
-
-    @field_validator("redis_url")
-    @classmethod
-    def _known_broker(cls, address: str) -> str:
-        _known_scheme(address, _BROKERS)
-        return address
-
-    @field_validator("kinds", mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        """Return the kinds named, once each, in the order of the catalogue."""
-        if not isinstance(value, str):
-            return value
-        named = {name.strip().lower() for name in value.split(",")} - {""}
-        if not named <= KINDS.keys():
-            raise ValueError
-        return tuple(kind for kind in KINDS if kind in named)
-
-    @field_validator("since")
-    @classmethod
-    def _past(cls, text: str) -> str:
-        now = datetime.now(UTC)
-        if parse_time(text, now) > now:
-            raise ValueError
-        return text.strip()
-
-    @field_validator("every_s_by_kind")
-    @classmethod
-    def _by_kind(cls, periods: dict[str, int]) -> dict[str, int]:
-        return {kind.lower(): period for kind, period in periods.items()}
-
-    @field_validator("log_level", "log_format", mode="before")
-    @classmethod
-    def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- part of pydantic's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the environment before `.env`, both with the spellings of `_Spelled`."""
-        return init_settings, _Spelled(settings_cls, env_settings), _Spelled(settings_cls, dotenv_settings)
+    def __repr__(self) -> str:
+        hidden = {"app_key": self.app_key and "***"}
+        hidden |= {name: redact_url(getattr(self, name)) for name in ("database_url", "redis_url")}
+        fields = (f"{name}={hidden.get(name, getattr(self, name))!r}" for name in self.__struct_fields__)
+        return f"Settings({', '.join(fields)})"
 
 
-class _Spelled(PydanticBaseSettingsSource):
-    """A source that also understands `<NAME>_FILE` and `HUMANSYNC_EVERY_S__<KIND>`."""
+class Variable(NamedTuple):
+    """Where a field comes from."""
 
-    def __init__(self, settings_cls: type[BaseSettings], source: PydanticBaseSettingsSource) -> None:
-        super().__init__(settings_cls)
-        self._source = source
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return what the wrapped source says."""
-        return self._source.get_field_value(field, field_name)
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the values by alias."""
-        values = dict(self._source())
-        if isinstance(self._source, EnvSettingsSource):
-            values |= _from_files(self._source.env_vars) | _by_kind(self._source.env_vars)
-        return values
+    name: str
+    type: Any
+    #: ends the sentence about a wrong value
+    allowed: str
+    #: what its type does not say: returns the value to use, or raises ValueError
+    checked: Callable[[Any], Any] = lambda value: value
 
 
 def load(env_file: Path | str | None = ".env") -> Settings:
     """Return the settings of the environment and of `env_file`, the environment first; ConfigError where one is wrong."""
-    try:
-        settings = Settings(_env_file=env_file)
-    except ValidationError as error:
-        # The cause would show the values, secrets among them.
-        raise ConfigError(_sentence(error)) from None
-    except (SettingsError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None  # it may quote the file
+    texts = {**_spelled(_of_file(env_file)), **_spelled(os.environ)}
+    values = {field: _value(known, texts[known.name]) for field, known in VARIABLES.items() if known.name in texts}
+    periods = {
+        name.removeprefix(_EVERY_S_OF).lower(): text for name, text in texts.items() if name.startswith(_EVERY_S_OF)
+    }
+    if periods:
+        values["every_s_by_kind"] = {kind: _period(kind, text) for kind, text in periods.items()}
+    settings = Settings(**values, given=frozenset(values))
     if (settings.client_id is None) != (settings.app_key is None):
         lone, other = FROM_FILE if settings.client_id else FROM_FILE[::-1]
         raise ConfigError(f"{lone} is set but {other} is not: set both, or neither")
     return settings
 
 
-def _from_files(variables: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the values that stand in files."""
-    values = {}
+def _of_file(env_file: Path | str | None) -> Mapping[str, str | None]:
+    """Return what `env_file` says, if it is there."""
+    if env_file is None or not Path(env_file).is_file():
+        return {}
+    try:
+        return dotenv_values(env_file, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None  # it may quote the file
+
+
+def _spelled(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """Return our variables of one source, by their names in capitals; an empty one is as good as none."""
+    ours = {name.upper(): text for name, text in variables.items() if text}
+    texts = {known.name: ours[known.name] for known in VARIABLES.values() if known.name in ours}
+    texts |= {name: text for name, text in ours.items() if name.startswith(_EVERY_S_OF)}
     for name in FROM_FILE:
-        path = variables.get(f"{name}_FILE".lower())
+        path = ours.get(f"{name}_FILE")
         if not path:
             continue
-        if variables.get(name.lower()):
+        if name in ours:
             raise ConfigError(f"{name} and {name}_FILE are both set: set one of them")
         try:
-            values[name] = Path(path).read_text(encoding="utf-8").strip()
+            texts[name] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path at all
             # The cause may quote the file.
             raise ConfigError(f"{name}_FILE names a file that cannot be read: {type(error).__name__}") from None
-        if not values[name]:
+        if not texts[name]:
             raise ConfigError(f"{name}_FILE names an empty file")
-    return values
+    return texts
 
 
-def _by_kind(variables: Mapping[str, str | None]) -> dict[str, dict[str, str]]:
-    """Return the periods of single kinds."""
-    prefix = f"{EVERY_S}__".lower()
-    periods = {
-        name.removeprefix(prefix): value for name, value in variables.items() if name.startswith(prefix) and value
-    }
-    for kind in periods:
-        if kind not in KINDS:
-            raise ConfigError(f"{EVERY_S}__{one_line(kind.upper())} names no kind: the kinds are {', '.join(KINDS)}")
-    return {"every_s_by_kind": periods} if periods else {}
+def _period(kind: str, text: str) -> int:
+    """Return the period of a single kind."""
+    if kind not in KINDS:
+        raise ConfigError(f"{_EVERY_S_OF}{one_line(kind.upper())} names no kind: the kinds are {', '.join(KINDS)}")
+    period: int = _value(VARIABLES["every_s"]._replace(name=f"{_EVERY_S_OF}{kind.upper()}"), text)
+    return period
 
 
-def _known_scheme(address: str, schemes: tuple[str, ...]) -> None:
+def _value(variable: Variable, text: str) -> Any:
+    """Return the value that a text stands for. Raises ConfigError: one sentence, without the text where it is secret."""
+    try:
+        return variable.checked(msgspec.convert(text, variable.type, strict=False))
+    except (msgspec.ValidationError, ValueError):
+        if variable.name in FROM_FILE:
+            shown = ""
+        elif variable.name in _ADDRESSES:
+            scheme = _SCHEME.match(text)
+            shown = f"='{scheme[0]}…'" if scheme else ""
+        else:
+            shown = f"={text[:60]!r}"
+        # The cause would show the value, which may be a secret.
+        raise ConfigError(f"{variable.name}{shown} is wrong; allowed is {variable.allowed}") from None
+
+
+# --- what is allowed ------------------------------------------------------------------------------
+
+
+def _plain(key: str) -> str:
+    """Check an App Key: it goes into a header, before a colon."""
+    if not key.isascii() or not key.isprintable() or " " in key or ":" in key:
+        raise ValueError
+    return key
+
+
+def _http(address: str) -> str:
+    parts = urlsplit(address)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or not address.isascii()
+        or not address.isprintable()
+        or any(each in address for each in "@\\ ")
+    ):
+        raise ValueError
+    if not _HOST.fullmatch(parts.hostname):
+        ip_address(parts.hostname)  # ValueError for what is no address either
+    _ = parts.port  # a port that is no number raises ValueError
+    return address.rstrip("/")
+
+
+def _database(address: str) -> str:
+    # Hosting platforms hand out the old spelling, which SQLAlchemy no longer takes.
+    if address.startswith("postgres://"):
+        address = f"postgresql{address.removeprefix('postgres')}"
+    return _with_scheme(address, _DATABASES)
+
+
+def _broker(address: str) -> str:
+    return _with_scheme(address, _BROKERS)
+
+
+def _with_scheme(address: str, schemes: tuple[str, ...]) -> str:
     scheme, _, rest = address.partition("://")
     if scheme not in schemes or not rest or not address.isprintable():
         raise ValueError
     _ = urlsplit(address).port  # a port that is no number raises ValueError
+    return address
 
 
-def _sentence(error: ValidationError) -> str:
-    """Return one sentence about the first wrong value: its variable, the value unless secret, what is allowed."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    name = str(first["loc"][0])
-    field = next(f for n, f in Settings.model_fields.items() if name in (n, f.validation_alias))
-    if name == "every_s_by_kind":
-        name = f"{EVERY_S}__{str(first['loc'][1]).upper()}"
-    value = str(first["input"])
-    if name in _SECRETS:
-        shown = ""
-    elif name in _ADDRESSES:
-        scheme = _SCHEME.match(value)
-        shown = f"='{scheme[0]}…'" if scheme else ""
-    else:
-        shown = f"={value[:60]!r}"
-    return f"{name}{shown} is wrong; allowed is {field.description}"
+def _kinds(text: str) -> tuple[str, ...]:
+    """Return the kinds named, once each, in the order of the catalogue."""
+    named = {name.strip().lower() for name in text.split(",")} - {""}
+    if not named or not named <= KINDS.keys():
+        raise ValueError
+    return tuple(kind for kind in KINDS if kind in named)
+
+
+def _past(text: str) -> str:
+    now = datetime.now(UTC)
+    if parse_time(text, now) > now:
+        raise ValueError
+    return text.strip()
+
+
+def _finite(number: float) -> float:
+    if not isfinite(number):
+        raise ValueError
+    return number
+
+
+_OfADay = Annotated[int, msgspec.Meta(ge=0, le=_DAY_S)]
+#: By field of `Settings`.
+VARIABLES: dict[str, Variable] = {
+    "client_id": Variable(
+        "HUMANAPI_CLIENT_ID",
+        Annotated[str, msgspec.Meta(pattern=r"\A[\w.-]+\Z")],
+        "the Client ID of your app: letters, digits, - and _",
+    ),
+    "app_key": Variable("HUMANAPI_APP_KEY", str, "the App Key of your app: text without spaces", _plain),
+    "base_url": Variable("HUMANAPI_BASE_URL", str, "an http:// or https:// address", _http),
+    "database_url": Variable(
+        "DATABASE_URL",
+        str,
+        "a SQLAlchemy URL of SQLite or PostgreSQL, such as sqlite:///var/humansync.db "
+        "or postgresql://user:password@host/name",
+        _database,
+    ),
+    "redis_url": Variable(
+        "REDIS_URL", str, "a redis://, rediss:// or unix:// address, such as redis://127.0.0.1:6379/0", _broker
+    ),
+    "kinds": Variable("HUMANSYNC_KINDS", str, f"a comma-separated list of kinds out of {', '.join(KINDS)}", _kinds),
+    "since": Variable("HUMANSYNC_SINCE", str, f"in the past: {FORMS}", _past),
+    "every_s": Variable(EVERY_S, Annotated[int, msgspec.Meta(ge=1, le=_DAY_S)], "a number of seconds from 1 to 86400"),
+    "settle_s": Variable("HUMANSYNC_SETTLE_S", _OfADay, "a number of seconds from 0 to 86400"),
+    "overlap_s": Variable("HUMANSYNC_OVERLAP_S", _OfADay, "a number of seconds from 0 to 86400"),
+    "rate": Variable(
+        "HUMANSYNC_RATE",
+        Annotated[float, msgspec.Meta(ge=0, le=10_000)],
+        "a number of requests per second up to 10000, 0 for no limit",
+        _finite,
+    ),
+    "concurrency": Variable(
+        "HUMANSYNC_CONCURRENCY", Annotated[int, msgspec.Meta(ge=1, le=1000)], "a number from 1 to 1000"
+    ),
+    "log_level": Variable(
+        "HUMANSYNC_LOG_LEVEL", str, f"one of {', '.join(LogLevel)}", lambda text: LogLevel(text.lower())
+    ),
+    "log_format": Variable(
+        "HUMANSYNC_LOG_FORMAT", str, f"one of {', '.join(LogFormat)}", lambda text: LogFormat(text.lower())
+    ),
+}

@@ -2,7 +2,8 @@
 
 What a worker imports costs over half a second of CPU. Here it is imported once, and each worker is a fork: the second
 one is ready with the first, and one that dies is back at once. `summoned` starts the importing before anything else
-is known; what is to be done comes as orders, one JSON document on stdin. Says on stdout, a line each, which worker died.
+is known; what is to be done comes as orders, one JSON document, the first line on stdin. Each further line asks for
+something, and the first worker sees to it, as soon as it can (`tasks.ahead`). Says on stdout, a line each, which worker died.
 """
 
 import contextlib
@@ -12,10 +13,11 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 from workers.processes import VAR, Child, die_with_parent, exit_reason
 
@@ -27,7 +29,10 @@ AHEAD = (
     "config.transport",
     "config.settings",
     "tasks",
+    "tasks.ahead",
 )
+#: The worker that is told what is asked for.
+FIRST = 1
 #: Longest wait before a dead worker is started again.
 MAX_BACKOFF_S = 30.0
 #: A worker that lived this long has recovered: its next death counts as the first.
@@ -111,6 +116,8 @@ class Crew:
             return
         for handled in (signal.SIGTERM, signal.SIGINT):
             signal.signal(handled, signal.SIG_DFL)
+        if number != FIRST:  # it alone reads on
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         die_with_parent(parent, signal.SIGKILL)()
         log_to(f"worker-{number}")
         os.dup2(2, 1)
@@ -118,19 +125,30 @@ class Crew:
 
     def _work(self, number: int) -> int:
         """Be a worker until asked to end; return the exit status."""
-        from celery.utils.nodenames import gethostname, nodename  # noqa: PLC0415 - imported ahead of the fork
+        from celery import signals  # noqa: PLC0415 - imported ahead of the fork
+        from celery.utils.nodenames import gethostname, nodename  # noqa: PLC0415
 
+        from tasks import ahead  # noqa: PLC0415
         from workers.app import app  # noqa: PLC0415
 
         # With the pid: one that replaces a dead worker is another one to Flower, and to whoever counts workers.
         hostname = nodename(f"{self._worker['hostname']}{number}-{os.getpid()}", gethostname())
         # Not `app.worker_main`: its command line imports a shell, Flower and what else has commands, for 0.2 s.
         worker = app.Worker(**{**self._worker, "hostname": hostname})
+        if number == FIRST:
+            listening = threading.Event()
+            signals.worker_ready.connect(lambda **_: listening.set(), weak=False)
+            threading.Thread(target=ahead.serve, args=(_stdin(), listening), name="ahead", daemon=True).start()
         try:
             worker.start()
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else 1
         return int(worker.exitcode or 0)
+
+
+def _stdin() -> BinaryIO:
+    """Return stdin, of which no more is read than is asked for: what follows may be for another process."""
+    return open(0, "rb", buffering=0, closefd=False)
 
 
 def log_to(name: str) -> None:
@@ -146,7 +164,7 @@ def main() -> None:
     for module in AHEAD:
         importlib.import_module(module)
     _open_ahead()
-    line = sys.stdin.buffer.readline()
+    line = _stdin().readline()
     if not line:
         return  # the one who summoned us has come to another end
     LOGS.mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def keep_apart(settings: Settings, *, simulated: bool, in_use: bool, say: Callab
             "the database holds data of the real API and no credentials are set: set HUMANAPI_CLIENT_ID and "
             "HUMANAPI_APP_KEY, or name another database for the simulator's data in DATABASE_URL"
         )
-    if "database_url" in settings.model_fields_set:
+    if "database_url" in settings.given:
         raise ConfigError(
             "the database at DATABASE_URL holds data of the simulator, which must not mix with those of the real API: "
             "name an empty database in DATABASE_URL"

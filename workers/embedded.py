@@ -1,5 +1,6 @@
 """A whole deployment on this machine: a real Redis, worker processes, and the simulator when no credentials are set."""
 
+import json
 import os
 import shutil
 import socket
@@ -134,6 +135,24 @@ class Embedded:
         if self.simulated:
             self._await_simulator()
 
+    def ask(self, kind: str, since: str | None = None, before: str | None = None) -> None:
+        """Ask for a planner pass over a kind, as `broker.ask` does. Raises StateUnavailable."""
+        if not self._told([kind, since, before]):
+            from workers import broker  # noqa: PLC0415 -- slow to import, and mostly not needed
+
+            broker.ask(kind, since, before)
+
+    def sweep(self, expires_s: float) -> None:
+        """Have lost work looked for and issued again, as `broker.sweep` does. Raises StateUnavailable."""
+        if not self._told(None):
+            from workers import broker  # noqa: PLC0415 -- as above
+
+            broker.sweep(expires_s)
+
+    def _told(self, asked: object) -> bool:
+        """Tell our own worker, which need not listen to its queues yet, if it lives and Redis is known to be there."""
+        return self.redis is not None and self._workers.tell(json.dumps(asked).encode() + b"\n")
+
     def start(self, name: str, argv: list[str]) -> Child:
         """Start a process that is kept alive as long as this deployment; its output goes to `var/log/<name>.log`."""
         child = Child(name, argv, dict(os.environ), self.logs / f"{name}.log", most_deaths=self._most_deaths)
@@ -149,7 +168,7 @@ class Embedded:
             "HUMANAPI_CLIENT_ID": "simulator",
             "HUMANAPI_APP_KEY": "simulator",
         }
-        if "rate" not in self._settings.model_fields_set:  # the default is there to be kind to the real API
+        if "rate" not in self._settings.given:  # the default is there to be kind to the real API
             os.environ["HUMANSYNC_RATE"] = "0"
         self.say(f"No credentials are set: the bundled API simulator stands in, on {self.api_url}")
         history = ["--days", str(self._days)] if self._days > SIMULATOR_DAYS else []

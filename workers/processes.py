@@ -73,7 +73,7 @@ class Child:
     log: Path
     #: what it prints is news for the user, a line each
     listen: bool = False
-    #: waits on its stdin to be told what to do
+    #: is told on its stdin what to do
     takes_orders: bool = False
     #: sent by the kernel when the parent dies
     death: signal.Signals = signal.SIGKILL
@@ -122,7 +122,18 @@ class Child:
             return
         with contextlib.suppress(BrokenPipeError):  # it is dead already, and will be started again
             self.process.stdin.write(self.orders)
-            self.process.stdin.close()
+            self.process.stdin.flush()
+
+    def tell(self, line: bytes) -> bool:
+        """Write a line to the stdin of a process that takes orders, once; return whether there is one that may read it."""
+        if self.process is None or self.process.stdin is None:
+            return False
+        try:
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return False
+        return True
 
     def news(self) -> list[str]:
         """Return what the process has printed since the last look, line by line."""

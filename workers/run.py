@@ -44,7 +44,6 @@ def run(asked: Scope, workers: Child, *, as_json: bool) -> int:
 def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
     # The processes are starting; only now comes what is slow to import.
     from humansync.store import Store, make_engine, migrate  # noqa: PLC0415
-    from workers import broker  # noqa: PLC0415
     from workers.one_pass import Pass  # noqa: PLC0415
     from workers.progress import view  # noqa: PLC0415
 
@@ -54,7 +53,7 @@ def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
     with closing(Store(engine)) as store:
         store.set_meta(dataset.SIMULATED, "1" if deployment.simulated else "0")
         current = Pass(
-            store, asked.kinds or deployment.settings.kinds, asked, broker.ask, history=True, counted=not as_json
+            store, asked.kinds or deployment.settings.kinds, asked, deployment.ask, history=True, counted=not as_json
         )
         current.begin()
         swept = time.monotonic()
@@ -68,7 +67,7 @@ def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
                 if time.monotonic() - swept > SWEEP_EVERY_S:
                     swept = time.monotonic()
                     with suppress(StateUnavailable):  # the embedded Redis is started again by `tend`
-                        broker.sweep(SWEEP_EVERY_S)
+                        deployment.sweep(SWEEP_EVERY_S)
 
             return current.watch(each, poll_s=POLL_S)
 

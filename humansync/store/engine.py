@@ -22,8 +22,9 @@ STATEMENT_LIMIT_S = 60
 CONNECT_LIMIT_S = 10
 #: A connection that nobody used for this long may have died.
 IDLE_S = 5.0
-#: Connections of one process: threads come and go, idle ones are kept up to the first number.
-POOL_KEPT, POOL_MORE = 5, 59
+#: Connections of one process: idle ones are kept up to the first number, which is more than most have threads. One that
+#: is closed is soon opened again, at its price on both sides.
+POOL_KEPT, POOL_MORE = 16, 48
 #: RETURNING, since 2021.
 _SQLITE_OLDEST = (3, 35, 0)
 #: Execution option of transactions that write: SQLite must take its lock at the beginning, a reader

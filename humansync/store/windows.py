@@ -186,6 +186,10 @@ def owed(connection: sa.Connection, now: datetime, idle_since: datetime, limit: 
 # --- writing --------------------------------------------------------------------------------------
 
 
+#: Rows in one statement: that of a thousand takes megabytes, which the process keeps.
+_ROWS_AT_ONCE = {"insertmanyvalues_page_size": 100}
+
+
 def add(
     connection: sa.Connection,
     kind: str,
@@ -212,7 +216,7 @@ def add(
         | {"covered_to": _covered_to(window, purpose, covered), "walk": walk_to_json(walk or Walk())}
         for window, purpose in sorted(wanted)
     ]
-    found = connection.execute(statement.returning(*_ROW), rows)
+    found = connection.execute(statement.returning(*_ROW), rows, execution_options=_ROWS_AT_ONCE)
     inserted = {(row.window, row.purpose): row for row in map(_window_row, found)}
     return [inserted[each] for each in wanted if each in inserted]
 

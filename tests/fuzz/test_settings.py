@@ -12,6 +12,7 @@ from kombu import Connection
 from config.celery import options
 from config.logging import as_dict
 from config.settings import EVERY_S, FROM_FILE, Settings, load
+from config.settings import VARIABLES as KNOWN
 from humansync.api import Api
 from humansync.errors import ConfigError
 from humansync.kinds import KINDS
@@ -22,7 +23,7 @@ from tests.fuzz.counting import fuzzed
 
 #: Stands in every secret value; nothing that is shown may hold it.
 SECRET = "s3cr3tw0rd"
-VARIABLES = [str(field.validation_alias) for field in Settings.model_fields.values() if field.validation_alias]
+VARIABLES = [variable.name for variable in KNOWN.values()]
 NAMES = [
     *VARIABLES,
     *(f"{name}_FILE" for name in FROM_FILE),

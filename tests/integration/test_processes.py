@@ -51,6 +51,23 @@ def test_a_dead_child_is_started_again_after_a_pause(tmp_path: Path) -> None:
     assert sleeper.process.returncode == -signal.SIGTERM
 
 
+def test_orders_come_first_and_what_is_told_later_follows_while_there_is_somebody_to_read_it(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "import sys; [print(line, end='', flush=True) for line in sys.stdin]"]
+    reader = Child("reader", argv, dict(os.environ), tmp_path / "reader.log", listen=True, takes_orders=True)
+    assert not reader.tell(b"too early\n")
+    process = reader.start()
+    reader.order(b"orders\n")
+    assert reader.tell(b"one\n")
+    assert reader.tell(b"two\n")
+    heard: list[str] = []
+    assert until(lambda: heard.extend(reader.news()) or len(heard) == 3)  # type: ignore[func-returns-value]
+    assert heard == ["orders", "one", "two"]
+    process.kill()
+    process.wait()
+    assert not reader.tell(b"too late\n")
+    reader.kill_group()
+
+
 def test_a_child_that_will_not_live_is_given_up_with_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -400,6 +400,6 @@ def test_changes_arrive_by_batch_queries_alone(place: Place) -> None:
 @pytest.mark.section9(43, 44)
 def test_nothing_takes_a_notification_and_no_secret_checks_one(place: Place) -> None:
     """The Client Secret signs notifications: there is no setting for it, no command and no table that they go to."""
-    names = json.dumps([*Settings.model_fields, *metadata.tables, *getattr(command, "commands", {})])
+    names = json.dumps([*Settings.__struct_fields__, *metadata.tables, *getattr(command, "commands", {})])
     assert not [word for word in ("secret", "webhook", "notif", "signature", "hook") if word in names]
     assert place.store.kinds().keys() == KINDS.keys()

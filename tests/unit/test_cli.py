@@ -16,7 +16,7 @@ from workers.embedded import Embedded
 from workers.processes import Child
 from workers.terminated import Terminated
 
-SLOW = ("celery", "kombu", "sqlalchemy", "redis", "rich", "pydantic", "requests", "alembic")
+SLOW = ("celery", "kombu", "sqlalchemy", "redis", "rich", "requests", "alembic")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 

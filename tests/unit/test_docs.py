@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from config.settings import FROM_FILE, Settings
+from config.settings import FROM_FILE, VARIABLES, Settings
 from humansync.kinds import KINDS
 from tests.deployment import REPOSITORY
 from workers.cli import command
@@ -80,7 +80,7 @@ def test_the_readme_lists_every_command_and_every_option_it_names_exists() -> No
 
 def test_the_readme_explains_every_variable_and_no_other() -> None:
     table = README.partition("## Environment")[2].partition("\n## ")[0]
-    known = {str(field.validation_alias) for field in Settings.model_fields.values() if field.validation_alias}
+    known = {variable.name for variable in VARIABLES.values()}
     named = set(re.findall(r"`((?:HUMANAPI|HUMANSYNC|DATABASE|REDIS)_[A-Z_]+)[`=]", table))
     every = {each for each in named if each.startswith("HUMANSYNC_EVERY_S__")}
     assert known <= named
@@ -92,11 +92,12 @@ def test_the_readme_lists_every_kind() -> None:
 
 
 def test_the_defaults_in_the_readme_are_those_of_the_settings() -> None:
-    for field in Settings.model_fields.values():
-        if isinstance(field.default, int | float) and field.validation_alias:
-            row = re.search(rf"^\| `{field.validation_alias}` \| `([^`]*)`", README, re.MULTILINE)
-            assert row, field.validation_alias
-            assert row[1] == f"{field.default:g}"
+    for field, variable in VARIABLES.items():
+        default = getattr(Settings(), field)
+        if isinstance(default, int | float):
+            row = re.search(rf"^\| `{variable.name}` \| `([^`]*)`", README, re.MULTILINE)
+            assert row, variable.name
+            assert row[1] == f"{default:g}"
 
 
 def test_every_ambiguity_of_the_api_has_its_row() -> None:

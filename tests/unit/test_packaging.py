@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from config.queues import Queue
-from config.settings import Settings
+from config.settings import VARIABLES
 from humansync import __version__
 from tests.deployment import REPOSITORY, VariableRequired, compose, compose_commands, procfile
 
@@ -147,7 +147,7 @@ def test_both_deployments_start_the_same_processes() -> None:
 
 
 def test_every_setting_is_explained_and_passed_on(services: dict[str, Any]) -> None:
-    settings = {str(field.validation_alias) for field in Settings.model_fields.values() if field.validation_alias}
+    settings = {variable.name for variable in VARIABLES.values()}
     explained = set(re.findall(r"^#?([A-Z_]+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
     assert settings <= explained
     assert settings <= services["worker-live"]["environment"].keys()

@@ -196,5 +196,5 @@ def test_choices_are_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_do_not_change() -> None:
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(AttributeError, match="immutable"):
         load().rate = 5  # type: ignore[misc] # what the test is about
