@@ -105,10 +105,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.every_s_by_kind.get(kind, self.every_s)
 
     def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
         hidden = {"app_key": self.app_key and "***"}
         hidden |= {name: redact_url(getattr(self, name)) for name in ("database_url", "redis_url")}
-        fields = (f"{name}={hidden.get(name, getattr(self, name))!r}" for name in self.__struct_fields__)
-        return f"Settings({', '.join(fields)})"
+        return [(name, hidden.get(name, getattr(self, name))) for name in self.__struct_fields__]
 
 
 class Variable(NamedTuple):
@@ -140,9 +142,9 @@ def load(env_file: Path | str | None = ".env") -> Settings:
 
 def _of_file(env_file: Path | str | None) -> Mapping[str, str | None]:
     """Return what `env_file` says, if it is there."""
-    if env_file is None or not Path(env_file).is_file():
-        return {}
     try:
+        if env_file is None or not Path(env_file).is_file():
+            return {}
         return dotenv_values(env_file, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{env_file} cannot be read: {type(error).__name__}") from None  # it may quote the file
@@ -180,7 +182,7 @@ def _period(kind: str, text: str) -> int:
 def _value(variable: Variable, text: str) -> Any:
     """Return the value that a text stands for. Raises ConfigError: one sentence, without the text where it is secret."""
     try:
-        return variable.checked(msgspec.convert(text, variable.type, strict=False))
+        return variable.checked(msgspec.convert(text.strip(), variable.type, strict=False))
     except (msgspec.ValidationError, ValueError):
         if variable.name in FROM_FILE:
             shown = ""

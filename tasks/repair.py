@@ -4,19 +4,14 @@ from celery import shared_task
 
 from humansync import sync
 from tasks import publish
-from tasks.runtime import Runtime, runtime
+from tasks.runtime import runtime
 
 
 @shared_task(name="sync.sweep")
 def sync_sweep() -> dict[str, int | str]:
     """Find ledger work that no message and no worker carries, and enqueue it again. Safe to run twice."""
-    outcome = sweep(runtime())
-    return {"outcome": outcome.what, "windows": len(outcome.follow_ups)}
-
-
-def sweep(held: Runtime) -> sync.Outcome:
-    """Do what `sync_sweep` does. Raises StateUnavailable and StoreUnavailable."""
+    held = runtime()
     sync.rebuild_cursors(held.parts)
     outcome = sync.sweep(held.parts)
     publish.follow_ups(outcome.follow_ups, held.shared)
-    return outcome
+    return {"outcome": outcome.what, "windows": len(outcome.follow_ups)}

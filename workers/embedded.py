@@ -71,6 +71,7 @@ class Embedded:
         self.children = Children()
         self.redis: EmbeddedRedis | None = None
         self.api_url = settings.base_url
+        self._asked: set[str] = set()
         self._looked_at = 0.0
         self._finished = False
         self._most_deaths = None if lasting else MOST_DEATHS
@@ -136,22 +137,18 @@ class Embedded:
             self._await_simulator()
 
     def ask(self, kind: str, since: str | None = None, before: str | None = None) -> None:
-        """Ask for a planner pass over a kind, as `broker.ask` does. Raises StateUnavailable."""
-        if not self._told([kind, since, before]):
-            from workers import broker  # noqa: PLC0415 -- slow to import, and mostly not needed
+        """Ask for a planner pass over a kind, as `broker.ask` does. Raises StateUnavailable.
 
-            broker.ask(kind, since, before)
+        The first time of the worker that need not listen to its queues yet, where Redis is ours and known to be there.
+        Whoever asks again has had no answer: that goes by the queue, which every worker serves.
+        """
+        if self.redis is not None and kind not in self._asked:
+            self._asked.add(kind)
+            if self._workers.tell(json.dumps([kind, since, before]).encode() + b"\n"):
+                return
+        from workers import broker  # noqa: PLC0415 -- slow to import, and mostly not needed
 
-    def sweep(self, expires_s: float) -> None:
-        """Have lost work looked for and issued again, as `broker.sweep` does. Raises StateUnavailable."""
-        if not self._told(None):
-            from workers import broker  # noqa: PLC0415 -- as above
-
-            broker.sweep(expires_s)
-
-    def _told(self, asked: object) -> bool:
-        """Tell our own worker, which need not listen to its queues yet, if it lives and Redis is known to be there."""
-        return self.redis is not None and self._workers.tell(json.dumps(asked).encode() + b"\n")
+        broker.ask(kind, since, before)
 
     def start(self, name: str, argv: list[str]) -> Child:
         """Start a process that is kept alive as long as this deployment; its output goes to `var/log/<name>.log`."""

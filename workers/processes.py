@@ -154,8 +154,7 @@ class Child:
         status = self.process.poll()
         if status is None:
             return None
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self._close_pipes()
         self.deaths = 1 if now - self.started_at > RECOVERED_AFTER_S else self.deaths + 1
         if self.most_deaths is not None and self.deaths >= self.most_deaths:
             said = last_line(self.log)
@@ -178,10 +177,13 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # the whole group is gone already
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            for pipe in (self.process.stdin, self.process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
+            self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout) if self.process is not None else ():
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):  # what was not read is still to be written
+                    pipe.close()
 
 
 class Children:

@@ -19,8 +19,8 @@ from workers.tables import database
 
 #: how often the ledger is looked at
 POLL_S = 0.1
-#: how often lost work is looked for
-SWEEP_EVERY_S = 5.0
+#: how often lost work is looked for where nothing moves, which may be for want of it, and while other work goes on
+SWEEP_WHEN_STILL_S, SWEEP_EVERY_S = 5.0, 60.0
 
 
 def run(asked: Scope, workers: Child, *, as_json: bool) -> int:
@@ -56,18 +56,24 @@ def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
             store, asked.kinds or deployment.settings.kinds, asked, deployment.ask, history=True, counted=not as_json
         )
         current.begin()
-        swept = time.monotonic()
+        seen: Sequence[KindReport] = ()
+        moved = swept = time.monotonic()
         with view() as shown:
             deployment.say = shown.note
 
             def each(kinds: Sequence[KindReport]) -> None:
-                nonlocal swept
+                nonlocal seen, moved, swept
                 shown.show(kinds)
                 deployment.tend()
-                if time.monotonic() - swept > SWEEP_EVERY_S:
-                    swept = time.monotonic()
+                now = time.monotonic()
+                if kinds != seen:
+                    seen, moved = kinds, now
+                if now - max(moved, swept) > SWEEP_WHEN_STILL_S or now - swept > SWEEP_EVERY_S:
+                    swept = now
+                    from workers import broker  # noqa: PLC0415 -- slow to import, and mostly not needed
+
                     with suppress(StateUnavailable):  # the embedded Redis is started again by `tend`
-                        deployment.sweep(SWEEP_EVERY_S)
+                        broker.sweep(SWEEP_WHEN_STILL_S)
 
             return current.watch(each, poll_s=POLL_S)
 

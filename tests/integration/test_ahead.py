@@ -14,7 +14,7 @@ from humansync.errors import StoreUnavailable
 from humansync.parts import Parts
 from humansync.simulator.world import World
 from humansync.store import Store, make_engine, migrate
-from tasks import ahead, publish
+from tasks import ahead, arguments, publish
 from tests.integration.verify.places import KIND, NOW, Place, WaitingClock, WorldApi
 from tests.simulation.redis_model import RedisModel
 
@@ -88,8 +88,21 @@ def test_what_cannot_be_done_is_left_to_who_asks_again_and_the_next_is_served(
     ]
 
 
-def test_null_is_a_sweep(place: Place, sent: list[sync.FollowUp]) -> None:
-    sync.plan_kind(place.parts, KIND)
-    place.clock.sleep(2 * sync.IDLE_S)
-    ahead.serve([b"null\n"], threading.Event())
-    assert [step.kind for step in sent] == [KIND]
+def test_half_a_line_and_an_error_of_nobodys_do_not_end_it_and_are_said(
+    place: Place, sent: list[sync.FollowUp], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = arguments.known
+    failed: list[object] = []
+
+    def fail_once(kind: object) -> str:
+        if not failed:
+            failed.append(kind)
+            raise RuntimeError("somebody's data")
+        return known(kind)
+
+    monkeypatch.setattr(arguments, "known", fail_once)
+    monkeypatch.setattr(ahead, "THREADS", 1)
+    ahead.serve([b"ull]\n", ASKED, ASKED], threading.Event())
+    assert place.parts.store.totals()[KIND].records == 10
+    said = [record.__dict__["error"] for record in caplog.records if record.name == "tasks.ahead"]
+    assert (said, sent) == (["JSONDecodeError", "RuntimeError"], [])

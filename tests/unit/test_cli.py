@@ -11,12 +11,13 @@ import pytest
 
 from config.settings import load
 from humansync.errors import ConfigError, StoreUnavailable
-from workers import arguments, cli, terminated
+from workers import arguments, broker, cli, terminated
 from workers.embedded import Embedded
 from workers.processes import Child
 from workers.terminated import Terminated
 
 SLOW = ("celery", "kombu", "sqlalchemy", "redis", "rich", "requests", "alembic")
+KIND = "sleeps"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
@@ -181,6 +182,23 @@ def test_whatever_comes_in_between_children_are_stopped_before_their_redis(monke
     with pytest.raises(KeyboardInterrupt):
         embedded.stop()
     assert stopped == ["children", "redis"]
+
+
+@pytest.mark.parametrize(
+    ("own_redis", "read", "queued"), [(True, True, [KIND]), (True, False, [KIND, KIND]), (False, True, [KIND, KIND])]
+)
+def test_who_asks_again_asks_all_workers(
+    monkeypatch: pytest.MonkeyPatch, own_redis: bool, read: bool, queued: list[str]
+) -> None:
+    by_queue: list[str] = []
+    monkeypatch.setattr(broker, "ask", lambda kind, _since, _before: by_queue.append(kind))
+    monkeypatch.setattr(Child, "tell", lambda _child, _line: read)
+    embedded = deployment()
+    if own_redis:
+        embedded.redis = object()  # type: ignore[assignment]  # stands in
+    for _ in range(2):
+        embedded.ask(KIND)
+    assert by_queue == queued
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

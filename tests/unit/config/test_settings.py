@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from rich.pretty import pretty_repr
 
 from config.settings import LogFormat, Settings, load
 from humansync.errors import ConfigError
@@ -82,6 +83,21 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     assert load() == Settings()
 
 
+def test_blanks_around_a_value_are_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUMANSYNC_SETTLE_S", " 5\r")
+    monkeypatch.setenv("HUMANSYNC_RATE", "2.5 ")
+    assert (load().settle_s, load().rate) == (5, 2.5)
+
+
+def test_a_folder_that_may_not_be_searched_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_path: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(ConfigError, match=r"\.env cannot be read: PermissionError"):
+        load()
+
+
 def test_a_name_without_prefix_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATE", "3")
     monkeypatch.setenv("KINDS", "weights")
@@ -141,6 +157,7 @@ def test_no_message_and_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("REDIS_URL", "redis://:s3cret@cache/0")
     assert "s3cret" not in repr(load())
     assert "s3cret" not in str(load())
+    assert "s3cret" not in pretty_repr(load())
     for name, value in (
         ("HUMANAPI_APP_KEY", "s3cret with a space"),
         ("HUMANAPI_CLIENT_ID", "s3cret/../x"),
