@@ -1,9 +1,9 @@
 """Several Celery workers from one start.
 
-What a worker imports costs over half a second of CPU. Here it is imported once, and each worker is a fork: the second
+What a worker imports costs nearly half a second of CPU. Here it is imported once, and each worker is a fork: the second
 one is ready with the first, and one that dies is back at once. `summoned` starts the importing before anything else
 is known; what is to be done comes as orders, one JSON document, the first line on stdin. Each further line asks for
-something, and the first worker sees to it, as soon as it can (`tasks.ahead`). Says on stdout, a line each, which worker died.
+a kind, and the first worker sees to it as soon as it can (`tasks.ahead`). Says on stdout, a line each, which worker died.
 """
 
 import contextlib
