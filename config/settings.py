@@ -151,8 +151,8 @@ def _of_file(env_file: Path | str | None) -> Mapping[str, str | None]:
 
 
 def _spelled(variables: Mapping[str, str | None]) -> dict[str, str]:
-    """Return our variables of one source, by their names in capitals; an empty one is as good as none."""
-    ours = {name.upper(): text for name, text in variables.items() if text}
+    """Return our variables of one source, by their names in capitals; an empty or blank one is as good as none."""
+    ours = {name.upper(): text.strip() for name, text in variables.items() if text and text.strip()}
     texts = {known.name: ours[known.name] for known in VARIABLES.values() if known.name in ours}
     texts |= {name: text for name, text in ours.items() if name.startswith(_EVERY_S_OF)}
     for name in FROM_FILE:
@@ -182,7 +182,7 @@ def _period(kind: str, text: str) -> int:
 def _value(variable: Variable, text: str) -> Any:
     """Return the value that a text stands for. Raises ConfigError: one sentence, without the text where it is secret."""
     try:
-        return variable.checked(msgspec.convert(text.strip(), variable.type, strict=False))
+        return variable.checked(msgspec.convert(text, variable.type, strict=False))
     except (msgspec.ValidationError, ValueError):
         if variable.name in FROM_FILE:
             shown = ""

@@ -33,12 +33,13 @@ def serve(asked: Iterable[bytes], listening: threading.Event) -> None:
     with ThreadPoolExecutor(THREADS, "ahead") as threads:
         for line in asked:
             try:
-                threads.submit(_serve, *json.loads(line), listening=listening)
+                kind, since, before = json.loads(line)
+                threads.submit(_serve, kind, since, before, listening)
             except (ValueError, TypeError, RuntimeError) as error:  # half a line, or no more threads
                 _left(error)
 
 
-def _serve(kind: Any, since: Any, before: Any, *, listening: threading.Event) -> None:
+def _serve(kind: Any, since: Any, before: Any, listening: threading.Event) -> None:
     try:
         held = runtime()
         planned = plan(held, arguments.known(kind), since, before, step_s=sync.STEP_FORCED_S, forced=True)

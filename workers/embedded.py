@@ -71,7 +71,7 @@ class Embedded:
         self.children = Children()
         self.redis: EmbeddedRedis | None = None
         self.api_url = settings.base_url
-        self._asked: set[str] = set()
+        self._told: set[str] = set()
         self._looked_at = 0.0
         self._finished = False
         self._most_deaths = None if lasting else MOST_DEATHS
@@ -140,10 +140,10 @@ class Embedded:
         """Ask for a planner pass over a kind, as `broker.ask` does. Raises StateUnavailable.
 
         The first time of the worker that need not listen to its queues yet, where Redis is ours and known to be there.
-        Whoever asks again has had no answer: that goes by the queue, which every worker serves.
+        Whatever is asked later, mostly for want of an answer, goes by the queue, which every worker serves.
         """
-        if self.redis is not None and kind not in self._asked:
-            self._asked.add(kind)
+        if self.redis is not None and kind not in self._told:
+            self._told.add(kind)
             if self._workers.tell(json.dumps([kind, since, before]).encode() + b"\n"):
                 return
         from workers import broker  # noqa: PLC0415 -- slow to import, and mostly not needed

@@ -68,12 +68,14 @@ def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
                 now = time.monotonic()
                 if kinds != seen:
                     seen, moved = kinds, now
-                if now - max(moved, swept) > SWEEP_WHEN_STILL_S or now - swept > SWEEP_EVERY_S:
+                still = now - max(moved, swept) > SWEEP_WHEN_STILL_S
+                if still or now - swept > SWEEP_EVERY_S:
                     swept = now
                     from workers import broker  # noqa: PLC0415 -- slow to import, and mostly not needed
 
                     with suppress(StateUnavailable):  # the embedded Redis is started again by `tend`
-                        broker.sweep(SWEEP_WHEN_STILL_S)
+                        # Where others are at work it may have to wait for them.
+                        broker.sweep(SWEEP_WHEN_STILL_S if still else SWEEP_EVERY_S)
 
             return current.watch(each, poll_s=POLL_S)
 

@@ -102,7 +102,7 @@ def test_half_a_line_and_an_error_of_nobodys_do_not_end_it_and_are_said(
 
     monkeypatch.setattr(arguments, "known", fail_once)
     monkeypatch.setattr(ahead, "THREADS", 1)
-    ahead.serve([b"ull]\n", ASKED, ASKED], threading.Event())
+    ahead.serve([b"ull]\n", b'["sleeps"]\n', ASKED, ASKED], threading.Event())
     assert place.parts.store.totals()[KIND].records == 10
     said = [record.__dict__["error"] for record in caplog.records if record.name == "tasks.ahead"]
-    assert (said, sent) == (["JSONDecodeError", "RuntimeError"], [])
+    assert (said, sent) == (["JSONDecodeError", "ValueError", "RuntimeError"], [])

@@ -98,6 +98,21 @@ def test_a_folder_that_may_not_be_searched_is_named(monkeypatch: pytest.MonkeyPa
         load()
 
 
+@pytest.mark.parametrize("blank", [" ", "\r", "\t \n"])
+def test_a_blank_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    for name in ("HUMANAPI_CLIENT_ID", "HUMANAPI_APP_KEY", "HUMANAPI_APP_KEY_FILE", "HUMANSYNC_RATE", "REDIS_URL"):
+        monkeypatch.setenv(name, blank)
+    assert load() == Settings()
+    assert not load().has_credentials
+
+
+def test_a_key_of_which_only_blanks_are_set_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUMANAPI_CLIENT_ID", "client")
+    monkeypatch.setenv("HUMANAPI_APP_KEY", " ")
+    with pytest.raises(ConfigError, match="HUMANAPI_CLIENT_ID is set but HUMANAPI_APP_KEY is not"):
+        load()
+
+
 def test_a_name_without_prefix_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RATE", "3")
     monkeypatch.setenv("KINDS", "weights")
