@@ -1,8 +1,10 @@
 """What happens as a worker process starts, works and stops: logging, heartbeats, runtime."""
 
 import logging
+import signal
 import socket
 import time
+from typing import Any, NoReturn
 
 from celery import signals
 from kombu.asynchronous import get_event_loop
@@ -30,6 +32,7 @@ def connect() -> None:
     signals.task_postrun.connect(_tick, weak=False, dispatch_uid="humansync.tick")
     signals.worker_shutdown.connect(_close, weak=False, dispatch_uid="humansync.close")
     signals.worker_process_shutdown.connect(_close, weak=False, dispatch_uid="humansync.close.child")
+    signals.beat_init.connect(_end_beat, weak=False, dispatch_uid="humansync.beat")
 
 
 def _logging(**_: object) -> None:
@@ -41,6 +44,22 @@ def _wake(**_: object) -> None:
     loop = get_event_loop()
     if loop is not None:
         loop.call_repeatedly(WAKE_EVERY_S, int)
+
+
+def _end_beat(sender: Any, **_: object) -> None:
+    """Let a beat that is asked to end do so.
+
+    Celery's own handler closes the connection first, under what may just be sent on it: what that raises takes the place
+    of the request to end, is noted as a tick that could not be sent, and beat runs on. Here its loop is told as well, and
+    what is open is closed on the way out, as it is there too.
+    """
+
+    def end(_number: int, _frame: object) -> NoReturn:
+        sender._is_shutdown.set()  # noqa: SLF001 - `stop` writes a log record too, which a handler must not
+        raise SystemExit
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 def _tick(task: object = None, **_: object) -> None:

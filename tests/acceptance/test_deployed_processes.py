@@ -18,7 +18,7 @@ import redis
 from celery import Celery
 
 from tests.deployment import Command, compose_commands, procfile
-from tests.servers import dies_with_parent, free_port
+from tests.servers import RedisServer, dies_with_parent, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +73,19 @@ def test_starts_does_its_job_and_ends_when_asked(command: Command, environment: 
             subprocess.run(here(command.healthcheck, environment), check=True, capture_output=True, env=deployed)
         process.send_signal(signal.SIGTERM)
         assert process.wait(ENDS_WITHIN_S) in (0, -signal.SIGTERM), output(tmp_path)
+
+
+def test_a_beat_that_is_asked_to_end_while_it_sends_ends(environment: dict[str, str], tmp_path: Path) -> None:
+    with contextlib.closing(RedisServer().start()) as server:
+        environment |= {"REDIS_URL": server.url}
+        beat = next(command for command in procfile() if command.role == "beat")
+        with started(here(beat.argv, environment), environment, tmp_path) as process:
+            eventually(lambda: beat_sends(environment, beat), process, tmp_path)
+            server.pause()
+            time.sleep(2.5)  # the next tick, of each second, is on its way
+            process.send_signal(signal.SIGTERM)
+            server.resume()
+            assert process.wait(ENDS_WITHIN_S) == 0, output(tmp_path)
 
 
 def here(argv: str | list[str], environment: dict[str, str]) -> list[str]:
