@@ -6,24 +6,21 @@ log line carries an address, a key or a piece of a body.
 """
 
 import contextlib
-import copy
 import logging
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from time import monotonic
-from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import requote_uri
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as TransportTimeout
 from urllib3.response import BaseHTTPResponse
+from urllib3.util import Timeout, parse_url
 
 from humansync import __version__, answers
+from humansync.connections import open_pool
 from humansync.errors import ApiError, BadRequest, TooLarge, Unavailable
 from humansync.kinds import Kind
 from humansync.received import as_received
@@ -96,30 +93,22 @@ class Api:
         max_body_bytes: int = 64 * 1024 * 1024,
         user_agent: str = f"humansync/{__version__}",
     ) -> None:
-        self._users = f"{base_url.rstrip('/')}/apps/{quote(client_id, safe='')}/users/"
-        self._origin = _origin(urlsplit(self._users))
+        users = f"{base_url.rstrip('/')}/apps/{quote(client_id, safe='')}/users/"
+        self._root = urlsplit(users)
+        self._origin = _origin(self._root)
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._total_timeout_s = total_timeout_s
         self._max_body_bytes = max_body_bytes
         # The key is the user name and the password is empty: the colon is part of what is encoded.
         token = b64encode(f"{app_key}:".encode()).decode()
-        headers = {
+        self._headers = {
             "Authorization": f"Basic {token}",
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._template = requests.PreparedRequest()
-        self._template.prepare(method="GET", url=self._users, headers=headers)
-        # Proxies and CA bundles are looked up once, not per request. No session sends: its cookies, its .netrc
-        # and its redirects are unwanted, and a page costs half of what `session.get` takes.
-        with requests.Session() as session:
-            self._transport: dict[str, Any] = {
-                **session.merge_environment_settings(self._users, {}, stream=True, verify=True, cert=None)
-            }
-        # Retries are decided where attempts are counted: in the ledger.
-        self._adapter = HTTPAdapter(pool_connections=4, pool_maxsize=_CONNECTIONS_MAX, max_retries=0)
+        self._pool, self._prefix = open_pool(users, _CONNECTIONS_MAX)
 
     def fetch(
         self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int, as_text: bool = False
@@ -132,11 +121,11 @@ class Api:
         query = _query(since, before, limit, offset)
         began = monotonic()
         deadline = began + self._total_timeout_s
-        response = self._send(f"{self._users}{kind.path}?{query}", deadline)
+        response = self._send(f"{self._root.path}{kind.path}?{query}", deadline)
         headers = response.headers
-        if response.status_code != HTTPStatus.OK:
+        if response.status != HTTPStatus.OK:
             self._discard(response, deadline)
-            raise answers.refusal(response.status_code, headers, datetime.now(UTC))
+            raise answers.refusal(response.status, headers, datetime.now(UTC))
         body = self._body(response, deadline, self._max_body_bytes)
         elapsed_s = monotonic() - began
         batch = as_received(kind, body) if as_text else None
@@ -157,64 +146,74 @@ class Api:
 
     def close(self) -> None:
         """Close every idle connection."""
-        self._adapter.close()
+        self._pool.close()
 
-    def _send(self, url: str, deadline: float, redirects_left: int = _REDIRECTS_MAX) -> requests.Response:
-        """Return the answer, its body unread; redirects within the same origin are followed."""
-        request = copy.copy(self._template)
-        request.url = url
-        timeout = (self._connect_timeout_s, max(0.001, min(self._read_timeout_s, deadline - monotonic())))
+    def _send(self, target: str, deadline: float, redirects_left: int = _REDIRECTS_MAX) -> BaseHTTPResponse:
+        """Return the answer, its body unread; redirects within the same origin are followed.
+
+        target: path and query.
+        """
+        read_timeout_s = max(0.001, min(self._read_timeout_s, deadline - monotonic()))
         try:
-            response = self._adapter.send(request, timeout=timeout, **self._transport)
-        except (requests.RequestException, HTTPError, OSError) as error:
+            # Neither tried again, which is decided where attempts are counted, in the ledger, nor redirected unseen.
+            response = self._pool.urlopen(
+                "GET",
+                self._prefix + target,
+                headers=self._headers,
+                timeout=Timeout(connect=self._connect_timeout_s, read=read_timeout_s),
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+            )
+        except (HTTPError, OSError) as error:
             # The cause's own text holds the address, and the address holds the client id.
             raise _broken("no answer from the API", error) from None
-        if response.status_code not in _REDIRECTS:
+        if response.status not in _REDIRECTS:
             return response
         self._discard(response, deadline)
         if not redirects_left:
-            raise BadRequest(f"the API redirects more than {_REDIRECTS_MAX} times", status=response.status_code)
-        return self._send(self._redirected(url, response), deadline, redirects_left - 1)
+            raise BadRequest(f"the API redirects more than {_REDIRECTS_MAX} times", status=response.status)
+        return self._send(self._redirected(target, response), deadline, redirects_left - 1)
 
-    def _redirected(self, url: str, response: requests.Response) -> str:
-        """Return where a redirect leads; BadRequest where the key must not follow."""
+    def _redirected(self, target: str, response: BaseHTTPResponse) -> str:
+        """Return the target that a redirect leads to; BadRequest where the key must not follow."""
         location = response.headers.get("Location", "")
-        with contextlib.suppress(ValueError, requests.RequestException):
-            target = requote_uri(urljoin(url, location))
-            if location and "\\" not in location and _origin(urlsplit(target)) == self._origin:
-                return target
+        with contextlib.suppress(ValueError):  # no address
+            address = urljoin(f"{self._root.scheme}://{self._root.netloc}{target}", location)
+            if location and "\\" not in location and _origin(urlsplit(address)) == self._origin:
+                return parse_url(address).request_uri
         raise BadRequest(
-            f"the API redirects ({response.status_code}) to another host, which the key must not follow: "
+            f"the API redirects ({response.status}) to another host, which the key must not follow: "
             "check HUMANAPI_BASE_URL",
-            status=response.status_code,
+            status=response.status,
         )
 
-    def _body(self, response: requests.Response, deadline: float, cap: int) -> bytes:
+    def _body(self, response: BaseHTTPResponse, deadline: float, cap: int) -> bytes:
         """Return the whole body, decompressed; the connection goes back to the pool, or is closed on any error."""
-        raw: BaseHTTPResponse = response.raw
         try:
-            body = self._read(response, raw, deadline, cap)
+            body = self._read(response, deadline, cap)
         except (HTTPError, OSError) as error:
-            raw.close()
+            response.close()
             if monotonic() >= deadline:
-                raise self._too_slow(response.status_code) from None
-            raise _broken("the API's answer broke off", error, response.status_code) from None
+                raise self._too_slow(response.status) from None
+            raise _broken("the API's answer broke off", error, response.status) from None
         except BaseException:
-            raw.close()
+            response.close()
             raise
-        raw.release_conn()
+        response.release_conn()
         return body
 
-    def _read(self, response: requests.Response, raw: BaseHTTPResponse, deadline: float, cap: int) -> bytes:
+    def _read(self, response: BaseHTTPResponse, deadline: float, cap: int) -> bytes:
         """Return the whole body, decompressed; TooLarge when it is over its cap or deadline."""
-        status, headers = response.status_code, response.headers
+        status, headers = response.status, response.headers
         if "Content-Encoding" not in headers and (answers.count(headers.get("Content-Length")) or 0) > cap:
             raise _too_large(cap, status)
         parts: list[bytes] = []
         size = 0
         while True:
-            self._mind(raw, deadline, status)
-            part = raw.read1(_CHUNK_BYTES, decode_content=True)
+            self._mind(response, deadline)
+            part = response.read1(_CHUNK_BYTES, decode_content=True)
             if not part:
                 return b"".join(parts)
             parts.append(part)
@@ -222,30 +221,30 @@ class Api:
             if size > cap:
                 raise _too_large(cap, status)
 
-    def _mind(self, raw: BaseHTTPResponse, deadline: float, status: int) -> None:
+    def _mind(self, response: BaseHTTPResponse, deadline: float) -> None:
         """Raise TooLarge after the deadline; near it, let no read wait beyond it."""
         left_s = deadline - monotonic()
         if left_s <= 0:
-            raise self._too_slow(status)
+            raise self._too_slow(response.status)
         if left_s < self._read_timeout_s:
-            sock = getattr(raw.connection, "sock", None)
+            sock = getattr(response.connection, "sock", None)
             if sock is not None:
                 sock.settimeout(left_s)
 
     def _too_slow(self, status: int) -> TooLarge:
         return TooLarge(f"the API's answer took more than {self._total_timeout_s:g} s", status=status)
 
-    def _discard(self, response: requests.Response, deadline: float) -> None:
+    def _discard(self, response: BaseHTTPResponse, deadline: float) -> None:
         """Be done with a body nobody wants: read it if it is short, for the connection's sake."""
         length = answers.count(response.headers.get("Content-Length"))
         if length is None or length > _DRAIN_MAX_BYTES:
-            response.raw.close()
+            response.close()
             return
         try:
             self._body(response, min(deadline, monotonic() + 1), _DRAIN_MAX_BYTES)
         except ApiError:
             # Its connection is closed; the status is known, and that is all the body was read for.
-            _log.debug("the body of an error answer was not readable", extra={"status": response.status_code})
+            _log.debug("the body of an error answer was not readable", extra={"status": response.status})
 
 
 def _query(since: datetime, before: datetime, limit: int, offset: int) -> str:

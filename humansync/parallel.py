@@ -1,16 +1,20 @@
-"""How many pages should one process have in hand, from the request to the commit, and why? Pure.
+"""How many pages should one process have in hand, from the request to the commit, and store at once, and why? Pure.
 
 More at once are faster until the API, or who stores the pages, has enough to do; from then on each only takes longer.
 So the number grows while answers come as fast as they usually do, and pages are stored about as fast as they can be, or
 wait longer for the API than for that. It shrinks when the API refuses (429, 503) or its answers get slow, and where pages
 wait for each other to be stored, back to where it began. What all hosts may send together is another matter:
 `humansync/state/shared.py`.
+
+Answers that were asked for together come together. Stored all at once they would share the processors and all be done
+late; one after the other the first ones' threads ask again meanwhile. So few are stored at once: more only where that
+takes no longer, as with a database far away or a slow disk.
 """
 
 from dataclasses import dataclass, replace
 
 #: Pages in hand at the beginning: enough for an API at hand, few for one that is busy.
-FIRST = 4.0
+FIRST = 8.0
 #: Storing a page takes about so long, seconds, as far as anybody knows before the first.
 STORED_S = 0.05
 #: Who stores is busy when it takes this many times as long as it can; a database that is far away is not.
@@ -27,6 +31,12 @@ SLOW_AT_LEAST_S = 0.05
 RECENT, USUAL = 0.2, 0.02
 #: Signs of trouble closer together than this are one, seconds: those requests were under way together.
 CUT_EVERY_S = 1.0
+
+
+#: Pages that are stored at once, at the beginning and at least: one is prepared while the database is busy with another.
+STORING = 2.0
+#: There may be more while storing one takes less than the first as many times as long as it can, and less from the second.
+EASY, HARD = 1.3, 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,41 @@ def stored(limit: Limit, took_s: float) -> Limit:
     forgotten = FORGOTTEN if limit.requests <= FIRST else 1.0
     quickest_s = min(took_s, limit.quickest_s * forgotten or took_s)
     return replace(limit, stored_s=limit.stored_s + RECENT * (took_s - limit.stored_s), quickest_s=quickest_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """How many pages may be stored at once, and what led to it."""
+
+    #: as of `Limit`
+    most: int
+    at_once: float = STORING
+    #: seconds that storing a page has taken lately, once it was its turn, and at the least; the latter 0 before the first
+    recent_s: float = 0.0
+    quickest_s: float = 0.0
+
+    @property
+    def places(self) -> int:
+        """How many may be stored at once."""
+        return max(1, min(self.most, int(self.at_once)))
+
+
+def was_stored(storing: Storing, took_s: float, at_once: int) -> Storing:
+    """Return the limit after a page was stored.
+
+    took_s: once it was its turn, as of `stored` half full at least. at_once: how many were being stored, this one
+    included: what is not used does not grow.
+    """
+    recent_s = storing.recent_s + RECENT * (took_s - storing.recent_s) if storing.recent_s else took_s
+    forgotten = FORGOTTEN if storing.at_once <= STORING else 1.0
+    quickest_s = min(took_s, storing.quickest_s * forgotten or took_s)
+    change = 0.0
+    if recent_s > HARD * quickest_s:
+        change = -1.0 / storing.at_once
+    elif recent_s < EASY * quickest_s and at_once >= storing.places:
+        change = 1.0 / storing.at_once
+    more = min(float(storing.most), max(STORING, storing.at_once + change))
+    return replace(storing, at_once=more, recent_s=recent_s, quickest_s=quickest_s)
 
 
 def refused(limit: Limit, now: float) -> Limit:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from humansync import plan
+from humansync import api_clock, plan
 from humansync.api import Page
 from humansync.kinds import Kind
 from humansync.ledger import KindState
@@ -102,8 +102,12 @@ class Gate(Protocol):
     def answered(self, took_s: float) -> None:
         """Note how long an answer took."""
 
-    def stored(self, took_s: float) -> None:
-        """Note how long it took to store a page."""
+    def storing(self) -> AbstractContextManager[None]:
+        """Wait for a turn to store a page, and keep it for the block."""
+        ...
+
+    def stored(self, took_s: float, waited_s: float) -> None:
+        """Note how long it took to store a page, in its turn; waited_s: for its turn."""
 
     def refused(self) -> None:
         """Note that the API has asked for less."""
@@ -120,7 +124,11 @@ class OpenGate:
     def answered(self, took_s: float) -> None:
         """Learn nothing."""
 
-    def stored(self, took_s: float) -> None:
+    def storing(self) -> AbstractContextManager[None]:
+        """Let everybody through."""
+        return nullcontext()
+
+    def stored(self, took_s: float, waited_s: float) -> None:
         """Learn nothing."""
 
     def refused(self) -> None:
@@ -182,8 +190,7 @@ class Parts:
     def api_now(self) -> datetime:
         """Return the API's present, from the offset its responses showed."""
         if self._clock_offset_s is None:
-            known = self.store.meta("clock_offset_s")
-            self._clock_offset_s = float(known) if known is not None else None
+            self._clock_offset_s = api_clock.known_offset_s(self.store)
         return self.clock.now() + timedelta(seconds=self._clock_offset_s or 0.0)
 
     @property
@@ -198,4 +205,4 @@ class Parts:
         offset_s = (api_time - self.clock.now()).total_seconds()
         if self._clock_offset_s is None or abs(offset_s - self._clock_offset_s) > CLOCK_DRIFT_S:
             self._clock_offset_s = offset_s
-            self.store.set_meta("clock_offset_s", f"{offset_s:.3f}")
+            api_clock.note_offset(self.store, offset_s)

@@ -132,9 +132,11 @@ def _fetch(parts: Parts, row: WindowRow, state: KindState) -> tuple[Outcome, dat
             seen = replace(facts, fresh=news, density=density)
             return pages.settle(row, state, seen, settle_s=parts.policy.settle_s)
 
-        outcome = _stored(parts, row, page, batch, settle)
-        if 2 * outcome.received >= ask.limit:
-            parts.gate.stored(monotonic() - began)
+        with parts.gate.storing():
+            let = monotonic()
+            outcome = _stored(parts, row, page, batch, settle)
+            if 2 * outcome.received >= ask.limit:
+                parts.gate.stored(monotonic() - let, let - began)
     except errors.ApiError as error:
         return _failed(parts, row, state, ask, error), None
     except errors.StoreRefused as error:

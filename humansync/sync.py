@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from humansync import errors, lateness, plan
+from humansync import api_clock, errors, lateness, plan
 from humansync.kinds import KINDS
 from humansync.ledger import KindState, Purpose, State, Walk, WindowRow
 from humansync.parts import Parts, Shared
@@ -112,11 +112,9 @@ def _find_clock(parts: Parts, kind: str) -> int:
     else:
         return 0
     try:
-        page = parts.api.fetch(KINDS[kind], since=now - timedelta(minutes=1), before=now, limit=1, offset=0)
+        parts.learn_clock(api_clock.ask(parts.api, kind, now))
     except errors.ApiError as error:
         log.info("the API's clock is not known yet", extra={"kind": kind, "error": str(error)})
-        return 1
-    parts.learn_clock(page.api_time)
     return 1
 
 

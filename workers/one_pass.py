@@ -24,6 +24,8 @@ ASK_AGAIN_S = 15.0
 RECENT = timedelta(days=1)
 #: the end of a pass is noticed at the latest this share of its time after it
 POLL_SHARE = 0.01
+#: near it the ledger is looked at this often, and before that after this share of the time that is left by the pace so far
+SOON_S, LEFT_SHARE = 0.02, 0.25
 #: a pass in which nothing moves for this long has failed; an API may impose a wait of up to an hour
 STALLED_S = 3900.0
 
@@ -58,7 +60,8 @@ class Pass:
         takes time in large ones.
         """
         self._store = store
-        self._kinds = tuple(kinds)
+        #: those of the pass, as asked
+        self.kinds = tuple(kinds)
         self._scope = scope
         self._ask = ask
         self._counted = counted
@@ -74,11 +77,11 @@ class Pass:
         """Ask for every kind."""
         states = self._store.kinds()
         if self._history and self._scope.since is not None:
-            for kind in self._kinds:
+            for kind in self.kinds:
                 if KINDS[kind].read is Read.WINDOWED and self._store.kind(kind).start is None:
                     self._store.set_kind(kind, start=self._scope.since)
         bounds = (None, None) if self._history else (self._scope.since, self._scope.before)
-        for kind in self._kinds:
+        for kind in self.kinds:
             self._wish(kind, *bounds, states.get(kind))
 
     def _wish(self, kind: str, since: datetime | None, before: datetime | None, state: KindState | None) -> None:
@@ -98,8 +101,8 @@ class Pass:
         totals = self._store.totals(records=False)
         # A kind that the API does not offer owes nothing: whether it is one is read before what is owed and after it.
         latest = self._store.kinds()
-        looked = {kind: states[kind].disabled or latest[kind].disabled for kind in self._kinds}
-        return [self._report(kind, replace(states[kind], disabled=looked[kind]), totals[kind]) for kind in self._kinds]
+        looked = {kind: states[kind].disabled or latest[kind].disabled for kind in self.kinds}
+        return [self._report(kind, replace(states[kind], disabled=looked[kind]), totals[kind]) for kind in self.kinds]
 
     def _report(self, kind: str, state: KindState, now: Totals) -> KindReport:
         before = self._before[kind]
@@ -184,9 +187,8 @@ class Pass:
             each(kinds)
             if all(kind.phase.final for kind in kinds):
                 return self.report(kinds)
-            # A large database answers slowly, and a long pass need not be looked at so often: looking must not become
-            # their main work.
-            time.sleep(max(poll_s, 4 * (time.monotonic() - looked), POLL_SHARE * (looked - self._began)))
+            # A large database answers slowly: looking must not become its main work.
+            time.sleep(max(4 * (time.monotonic() - looked), pause_s(kinds, looked - self._began, poll_s)))
 
     def report(self, kinds: Sequence[KindReport] | None = None) -> Report:
         """Return the report of the pass as it stands."""
@@ -203,6 +205,16 @@ class Pass:
             time.monotonic() - self._began,
             datetime.now(UTC),
         )
+
+
+def pause_s(kinds: Sequence[KindReport], elapsed_s: float, poll_s: float) -> float:
+    """Return when to look again, in seconds: a long pass need not be looked at so often, but its end is to be noticed."""
+    longest_s = max(poll_s, POLL_SHARE * elapsed_s)
+    done = sum(kind.windows for kind in kinds)
+    if not done or any(kind.phase is Phase.PLANNING for kind in kinds):
+        return longest_s
+    left_s = elapsed_s * sum(kind.owed for kind in kinds) / done
+    return min(longest_s, max(SOON_S, LEFT_SHARE * left_s))
 
 
 def _stalled(kind: KindReport) -> KindReport:

@@ -7,6 +7,7 @@ Standard library only, because everything waits for Redis.
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -68,18 +69,20 @@ def guard(binary: str, folder: Path, socket: Path, *, durable: bool) -> int:
     if not try_lock(guards):
         return 0  # another guard is here: whoever started us finds its Redis
     users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lives, held = os.pipe()
     server = subprocess.Popen(  # noqa: S603 -- the binary that `find_binary` found
         server_argv(binary, folder, socket, durable=durable),
         stdin=subprocess.DEVNULL,
+        pass_fds=(held,),
         preexec_fn=die_with_parent(os.getpid(), signal.SIGTERM),  # noqa: PLW1509 -- there is one thread
     )
+    os.close(held)
     signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     while not try_lock(users):
-        try:
-            status = server.wait(LOOK_EVERY_S)
-        except subprocess.TimeoutExpired:
-            continue
-        return 0 if status == 0 else 1
+        # The pipe ends with the server, or with a process that it has forked. Whoever has ended it waits for us, and
+        # `server.wait` looks only now and then.
+        if select.select([lives], [], [], LOOK_EVERY_S)[0] or server.poll() is not None:
+            return 0 if server.wait() == 0 else 1
     stop(server)
     return 0
 
@@ -87,4 +90,5 @@ def guard(binary: str, folder: Path, socket: Path, *, durable: bool) -> int:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    sys.exit(guard(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), durable=sys.argv[4] == "yes"))
+    # Not `sys.exit`: Python's own end takes time, and the lock is held until then.
+    os._exit(guard(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), durable=sys.argv[4] == "yes"))

@@ -191,7 +191,7 @@ class EmbeddedRedis:
             while not try_lock(handle) and time.monotonic() < deadline:
                 # More than once: a server that writes its first append-only file refuses.
                 ask(self.path, "SHUTDOWN NOSAVE")
-                time.sleep(0.02)
+                time.sleep(0.005)
         finally:
             os.close(handle)
         if self._guard is not None:

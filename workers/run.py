@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from config.settings import load
-from humansync.errors import StateUnavailable
+from config.settings import Settings, load
+from humansync.errors import ApiError, StateUnavailable
 from workers import dataset
 from workers.arguments import Scope
 from workers.embedded import Embedded
@@ -17,8 +18,13 @@ from workers.processes import Child
 from workers.report import KindReport, Report, closing_table
 from workers.tables import database
 
+if TYPE_CHECKING:
+    from humansync.store import Store
+
 #: how often the ledger is looked at
 POLL_S = 0.1
+#: how long the API may take to tell its time
+CLOCK_WITHIN_S = 3.0
 #: how often lost work is looked for where nothing moves, which may be for want of it, and while other work goes on
 SWEEP_WHEN_STILL_S, SWEEP_EVERY_S = 5.0, 60.0
 
@@ -55,6 +61,8 @@ def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
         current = Pass(
             store, asked.kinds or deployment.settings.kinds, asked, deployment.ask, history=True, counted=not as_json
         )
+        if not deployment.simulated:
+            learn_clock(store, deployment.settings, current.kinds[0])
         current.begin()
         seen: Sequence[KindReport] = ()
         moved = swept = time.monotonic()
@@ -78,6 +86,30 @@ def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
                         broker.sweep(SWEEP_WHEN_STILL_S if still else SWEEP_EVERY_S)
 
             return current.watch(each, poll_s=POLL_S)
+
+
+def learn_clock(store: "Store", settings: Settings, kind: str) -> None:
+    """Ask for the API's time, where nobody knows it yet, while the workers are starting: they would ask before they plan."""
+    from humansync import api_clock  # noqa: PLC0415 -- as above
+    from humansync.api import Api  # noqa: PLC0415 -- as above
+
+    if api_clock.known_offset_s(store) is not None:
+        return
+    client_id, app_key = settings.credentials()
+    with closing(
+        Api(
+            base_url=settings.base_url,
+            client_id=client_id,
+            app_key=app_key,
+            connect_timeout_s=CLOCK_WITHIN_S,
+            total_timeout_s=CLOCK_WITHIN_S,
+        )
+    ) as api:
+        store.note_requests(kind, 1)
+        with suppress(ApiError):  # the workers ask again, and say what is wrong
+            api_time = api_clock.ask(api, kind, datetime.now(UTC))
+            if api_time is not None:
+                api_clock.note_offset(store, (api_time - datetime.now(UTC)).total_seconds())
 
 
 def say(sentence: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from config.settings import Settings
-from humansync import plan
+from humansync import api_clock, plan
 from humansync.errors import StateUnavailable
 from humansync.kinds import KINDS
 from humansync.ledger import KindState
@@ -123,7 +123,7 @@ def take(settings: Settings) -> Picture:
 def facts(store: Store, now: datetime, overlap_s: float) -> list[Fact]:
     """Return a fact per kind, in the catalogue's order, from the ledger alone: cursors in Redis follow it a moment later."""
     totals, states = store.totals(), store.kinds()
-    offset_s = float(store.meta("clock_offset_s") or 0)
+    offset_s = api_clock.known_offset_s(store) or 0.0
     api_now = now + timedelta(seconds=offset_s)
     known = evidence.gather(store, overlap_s, now)
     picture = []

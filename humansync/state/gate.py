@@ -7,6 +7,8 @@ from time import monotonic
 
 from humansync import parallel
 
+#: Who has a page to store waits at most so long for others, seconds: one of those may hang.
+STORES_WITHIN_S = 5.0
 #: Who waits longer does something else first, seconds: far less than after how long a message is taken for lost.
 WAITS_S = 60.0
 
@@ -20,10 +22,13 @@ class Gate:
         threads: how many may come at most.
         """
         self._limit = parallel.Limit(threads)
+        self._storing_limit = parallel.Storing(threads)
         self._in_hand = 0
+        self._storing = 0
         self._live_waiting = 0
         self._clock = clock
         self._lock = threading.Lock()
+        self._turns = threading.Condition(self._lock)
         self._live, self._history = threading.Condition(self._lock), threading.Condition(self._lock)
 
     @property
@@ -69,10 +74,24 @@ class Gate:
             self._limit = parallel.answered(self._limit, took_s, self._in_hand, self._clock())
             self._wake()
 
-    def stored(self, took_s: float) -> None:
-        """Note how long it took to store a page in hand."""
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Wait for a turn to store a page in hand, for a while at most, and keep it for the block."""
         with self._lock:
-            self._limit = parallel.stored(self._limit, took_s)
+            self._turns.wait_for(lambda: self._storing < self._storing_limit.places, STORES_WITHIN_S)
+            self._storing += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._storing -= 1
+                self._turns.notify(max(0, self._storing_limit.places - self._storing))
+
+    def stored(self, took_s: float, waited_s: float) -> None:
+        """Note how long it took to store a page in hand, in its turn; waited_s: for its turn."""
+        with self._lock:
+            self._limit = parallel.stored(self._limit, waited_s + took_s)
+            self._storing_limit = parallel.was_stored(self._storing_limit, took_s, self._storing)
 
     def _free(self, *, live: bool) -> bool:
         return self._in_hand < self._limit.places and (live or not self._live_waiting)

@@ -99,6 +99,12 @@ class Store:
             kind_rows.locked(connection, kind)
             kind_rows.change(connection, kind, changes)
 
+    def note_requests(self, kind: str, requests: int) -> None:
+        """Add requests that were sent for no window to a kind's sum."""
+        with self._write() as connection:
+            kind_rows.locked(connection, kind)
+            kind_rows.add(connection, kind, Sums(requests=requests))
+
     def disable(self, kind: str, why: str, now: datetime) -> None:
         """Note that the API does not offer a kind, and drop what it owes."""
         with self._write() as connection:

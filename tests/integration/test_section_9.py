@@ -39,7 +39,7 @@ class Asking(WorldApi):
         self.asked: list[str] = []
 
     def _send(self, url: str, deadline: float, redirects_left: int = 0) -> Any:
-        self.asked.append(url.removeprefix("http://world/v1/apps/simulator/users/"))
+        self.asked.append(url.removeprefix("/v1/apps/simulator/users/"))
         return super()._send(url, deadline, redirects_left)
 
 

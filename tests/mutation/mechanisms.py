@@ -2182,7 +2182,7 @@ _PRIVATE = (
         guards="No other host is sent the key.",
         promise="P10",
         file="humansync/api.py",
-        text="_origin(urlsplit(target)) == self._origin",
+        text="_origin(urlsplit(address)) == self._origin",
         instead="True",
         tests=_in(_API, "the_key_follows_no_redirect_to_another_host"),
     ),

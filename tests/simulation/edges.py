@@ -49,7 +49,7 @@ class SimClock:
 
 @dataclass(frozen=True, slots=True)
 class _Response:
-    status_code: int
+    status: int
     headers: dict[str, str]
     answer: Answer
 

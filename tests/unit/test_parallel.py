@@ -1,11 +1,12 @@
 """How many pages are in hand at once: more while they wait for a fast API, fewer at any sign of trouble."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from humansync import parallel
-from humansync.parallel import FIRST, REFUSED, SLOWED, Limit, answered, refused, stored
+from humansync.parallel import FIRST, REFUSED, SLOWED, STORING, Limit, Storing, answered, refused, stored, was_stored
 
 
 def after(limit: Limit, answers: int, took_s: float, *, now: float = 0.0) -> Limit:
@@ -17,8 +18,7 @@ def after(limit: Limit, answers: int, took_s: float, *, now: float = 0.0) -> Lim
 
 def test_the_number_doubles_with_each_round_until_there_are_no_more_threads() -> None:
     limit = after(Limit(16), int(FIRST), 0.15)
-    assert limit.places == 8
-    assert after(limit, 8, 0.15).places == 16
+    assert limit.places == 16
     assert after(limit, 100, 0.15).places == 16
 
 
@@ -119,6 +119,47 @@ def test_an_api_that_has_always_been_slow_is_not_slow() -> None:
 def test_the_noise_of_a_fast_api_is_no_trouble() -> None:
     usual = after(replace(Limit(16), stored_s=0.001), 200, 0.003)
     assert after(usual, 50, 0.02, now=10.0).places == 16
+
+
+def when_so_many_store(storing: Storing, took_s: Callable[[int, int], float], pages: int = 2000) -> list[int]:
+    """Return how many were stored at once, page by page, where that takes so long of so many, at such a page."""
+    seen = []
+    for number in range(pages):
+        storing = was_stored(storing, took_s(storing.places, number), storing.places)
+        seen.append(storing.places)
+    return seen
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 0.6])
+def test_few_pages_are_stored_at_once_where_they_share_a_processor(noise: float) -> None:
+    seen = when_so_many_store(Storing(16), lambda n, i: 0.01 * n * (1 + noise * (i % 7) / 6))
+    assert sum(seen[100:]) / len(seen[100:]) <= STORING + 1
+
+
+def test_many_are_where_the_database_is_far_away() -> None:
+    assert when_so_many_store(Storing(16), lambda _, i: 0.2 + 0.001 * (i % 7))[-1] == 16
+
+
+def test_as_many_are_as_the_disk_takes_together() -> None:
+    """Four at once are as quick as one, and then they share it."""
+    seen = when_so_many_store(Storing(16), lambda n, i: (0.03 + 0.001 * (i % 7)) * max(1.0, n / 4))
+    assert 4 <= sum(seen[-1000:]) / 1000 <= 7
+
+
+def test_when_the_database_becomes_busy_they_are_few_again() -> None:
+    storing = replace(Storing(16), at_once=16.0, recent_s=0.2, quickest_s=0.2)
+    assert when_so_many_store(storing, lambda n, i: 0.1 * n * (1 + (i % 7) / 10), 400)[-1] == STORING
+
+
+def test_turns_that_nobody_takes_are_no_reason_for_more() -> None:
+    storing = Storing(16)
+    for _ in range(100):
+        storing = was_stored(storing, 0.2, 1)
+    assert storing.places == STORING
+
+
+def test_a_process_with_one_thread_stores_one_page() -> None:
+    assert Storing(1).places == 1
 
 
 def test_there_is_always_one() -> None:

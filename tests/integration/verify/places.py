@@ -86,7 +86,7 @@ class WorldApi(Api):
         target = urlsplit(url)
         kind = _BY_PATH[target.path.split("/users/", 1)[1]]
         answer = self._world.query(kind, dict(parse_qsl(target.query)))
-        return SimpleNamespace(status_code=answer.status, headers=dict(answer.headers), body=answer.body)
+        return SimpleNamespace(status=answer.status, headers=dict(answer.headers), body=answer.body)
 
     def _body(self, response: Any, deadline: float, cap: int) -> bytes:
         del deadline, cap

@@ -135,7 +135,7 @@ def test_an_answer_that_makes_a_place_wakes_who_waits_for_it(monkeypatch: pytest
             came.set()
 
     with ExitStack() as places:
-        for _ in range(4):
+        for _ in range(gate.limit.places):
             places.enter_context(gate.page())
         thread = threading.Thread(target=another, daemon=True)
         thread.start()
@@ -156,11 +156,57 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
 def test_fast_answers_open_it_and_a_refusal_closes_it_by_half() -> None:
     gate = Gate(16, clock=lambda: 0.0)
     with ExitStack() as requests:
-        for _ in range(4):
+        for _ in range(8):
             requests.enter_context(gate.page())
-        for _ in range(4):
+        for _ in range(8):
             gate.answered(0.1)
         # each answer made one more place, but only the first found all places taken
-        assert gate.limit.places == 5
+        assert gate.limit.places == 9
         gate.refused()
-        assert gate.limit.places == 2
+        assert gate.limit.places == 4
+
+
+def test_few_pages_are_stored_at_once_and_the_next_when_one_is() -> None:
+    gate = Gate(16)
+    inside, through = threading.Event(), threading.Event()
+
+    def another() -> None:
+        inside.set()
+        with gate.storing():
+            through.set()
+
+    with gate.storing():
+        with gate.storing():
+            thread = threading.Thread(target=another, daemon=True)
+            thread.start()
+            assert inside.wait(10)
+            assert not through.wait(0.05)
+        assert through.wait(10)
+    thread.join(10)
+
+
+def test_one_that_hangs_keeps_nobody_from_storing_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "STORES_WITHIN_S", 0.01)
+    gate = Gate(16)
+    with gate.storing(), gate.storing(), gate.storing():
+        assert gate._storing == 3
+    assert gate._storing == 0
+
+
+def test_a_page_that_is_not_stored_gives_its_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "STORES_WITHIN_S", 60.0)
+    gate = Gate(1)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="lost"), gate.storing():
+            raise ValueError("lost")
+
+
+def test_where_storing_takes_no_longer_for_it_more_are_stored_at_once() -> None:
+    gate = Gate(16)
+    for _ in range(200):
+        with ExitStack() as stack:
+            for _ in range(gate._storing_limit.places):
+                stack.enter_context(gate.storing())
+            gate.stored(0.1, 0.3)
+    assert gate._storing_limit.places == 16
+    assert gate.limit.stored_s == pytest.approx(0.4)

@@ -1,0 +1,66 @@
+"""The connections to the API's host: kept open, with the proxy and the certificates that the environment names.
+
+The variables are those that curl and Python's HTTP clients go by: `https_proxy`, `http_proxy`, `all_proxy` and
+`no_proxy`, in either case, and `REQUESTS_CA_BUNDLE` or `CURL_CA_BUNDLE`, a file or a folder of certificates.
+"""
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import certifi
+from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
+from urllib3.exceptions import LocationValueError, ProxySchemeUnknown
+from urllib3.util import make_headers, parse_url
+
+from humansync.errors import ConfigError
+
+
+def open_pool(address: str, size: int) -> tuple[HTTPConnectionPool, str]:
+    """Return the connections to an address's host, and what stands before the path of each request's target.
+
+    size: how many are kept. Nothing is connected to yet; looked up once, not per request. That an HTTP proxy is given
+    whole addresses in place of paths is what the second value is for. Raises ConfigError for what cannot be used.
+    """
+    parts = urlsplit(address)
+    options: dict[str, Any] = {"maxsize": size}
+    if parts.scheme == "https":
+        options["ssl_context"] = _certificates()
+    proxy = _proxy(parts.scheme, parts.netloc.rpartition("@")[2])
+    try:
+        pool = (_through(proxy, options) if proxy else PoolManager(**options)).connection_from_url(address)
+    except ProxySchemeUnknown:
+        raise ConfigError(
+            "the proxy of the environment is not supported: give an http:// or https:// address"
+        ) from None
+    except LocationValueError:
+        raise ConfigError("HUMANAPI_BASE_URL, or the proxy of the environment, is no address") from None
+    return pool, f"{parts.scheme}://{parts.netloc}" if proxy and parts.scheme == "http" else ""
+
+
+def _proxy(scheme: str, host: str) -> str | None:
+    known = getproxies()
+    proxy = known.get(scheme) or known.get("all")
+    if not proxy or proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _through(proxy: str, options: dict[str, Any]) -> ProxyManager:
+    auth = parse_url(proxy).auth
+    headers = make_headers(proxy_basic_auth=unquote(auth)) if auth else None
+    return ProxyManager(proxy, proxy_headers=headers, proxy_ssl_context=options.get("ssl_context"), **options)
+
+
+def _certificates() -> ssl.SSLContext:
+    """Return what servers are checked with, read once: each connection of its own reads a hundred certificates."""
+    named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    try:
+        if Path(named).is_dir():
+            return ssl.create_default_context(capath=named)
+        return ssl.create_default_context(cafile=named)
+    except OSError:  # an SSLError is one
+        raise ConfigError("REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names no file or folder of certificates") from None
