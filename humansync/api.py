@@ -14,14 +14,15 @@ from http import HTTPStatus
 from time import monotonic
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as TransportTimeout
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import Timeout, parse_url
+from urllib3.util import Retry, Timeout, parse_url
 
 from humansync import __version__, answers
 from humansync.connections import open_pool
-from humansync.errors import ApiError, BadRequest, TooLarge, Unavailable
+from humansync.errors import ApiError, BadRequest, ConfigError, TooLarge, Unavailable
 from humansync.kinds import Kind
 from humansync.received import as_received
 from humansync.records import Batch
@@ -38,6 +39,8 @@ _DRAIN_MAX_BYTES = 64 * 1024
 #: One for each thread that sends; none is opened before it is needed.
 _CONNECTIONS_MAX = 256
 _REDIRECTS_MAX = 3
+#: Retries are decided where attempts are counted, in the ledger; redirects here.
+_ONCE = Retry(False, redirect=False)
 
 _REDIRECTS = (
     HTTPStatus.MOVED_PERMANENTLY,
@@ -108,7 +111,12 @@ class Api:
             "Accept-Encoding": "gzip",
             "User-Agent": user_agent,
         }
-        self._pool, self._prefix = open_pool(users, _CONNECTIONS_MAX)
+        self._pool: HTTPConnectionPool | None = None
+        try:
+            self._pool, self._prefix = open_pool(users, _CONNECTIONS_MAX)
+        except ConfigError as error:
+            # Said with each request: so it stands in the ledger, and whoever looks at the status reads it.
+            self._fault = str(error)
 
     def fetch(
         self, kind: Kind, *, since: datetime, before: datetime, limit: int, offset: int, as_text: bool = False
@@ -146,22 +154,24 @@ class Api:
 
     def close(self) -> None:
         """Close every idle connection."""
-        self._pool.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def _send(self, target: str, deadline: float, redirects_left: int = _REDIRECTS_MAX) -> BaseHTTPResponse:
         """Return the answer, its body unread; redirects within the same origin are followed.
 
         target: path and query.
         """
+        if self._pool is None:
+            raise Unavailable(f"no answer from the API: {self._fault}")
         read_timeout_s = max(0.001, min(self._read_timeout_s, deadline - monotonic()))
         try:
-            # Neither tried again, which is decided where attempts are counted, in the ledger, nor redirected unseen.
             response = self._pool.urlopen(
                 "GET",
                 self._prefix + target,
                 headers=self._headers,
                 timeout=Timeout(connect=self._connect_timeout_s, read=read_timeout_s),
-                retries=False,
+                retries=_ONCE,
                 redirect=False,
                 assert_same_host=False,
                 preload_content=False,

@@ -6,17 +6,21 @@ The variables are those that curl and Python's HTTP clients go by: `https_proxy`
 
 import os
 import ssl
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import certifi
 from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager
 from urllib3.exceptions import LocationValueError, ProxySchemeUnknown
-from urllib3.util import make_headers, parse_url
+from urllib3.util import parse_url
 
 from humansync.errors import ConfigError
+
+#: This machine, which no proxy is asked for: the simulator beside us.
+_OURSELVES = ("localhost", "127.0.0.1", "::1")
 
 
 def open_pool(address: str, size: int) -> tuple[HTTPConnectionPool, str]:
@@ -26,10 +30,10 @@ def open_pool(address: str, size: int) -> tuple[HTTPConnectionPool, str]:
     whole addresses in place of paths is what the second value is for. Raises ConfigError for what cannot be used.
     """
     parts = urlsplit(address)
+    proxy = _proxy(parts)
     options: dict[str, Any] = {"maxsize": size}
-    if parts.scheme == "https":
+    if parts.scheme == "https" or (proxy and proxy.startswith("https:")):
         options["ssl_context"] = _certificates()
-    proxy = _proxy(parts.scheme, parts.netloc.rpartition("@")[2])
     try:
         pool = (_through(proxy, options) if proxy else PoolManager(**options)).connection_from_url(address)
     except ProxySchemeUnknown:
@@ -41,17 +45,21 @@ def open_pool(address: str, size: int) -> tuple[HTTPConnectionPool, str]:
     return pool, f"{parts.scheme}://{parts.netloc}" if proxy and parts.scheme == "http" else ""
 
 
-def _proxy(scheme: str, host: str) -> str | None:
+def _proxy(address: SplitResult) -> str | None:
     known = getproxies()
-    proxy = known.get(scheme) or known.get("all")
-    if not proxy or proxy_bypass(host):
+    proxy = known.get(address.scheme) or known.get("all")
+    hosts = address.netloc.rpartition("@")[2], address.hostname or ""  # with the port, and of IPv6 without brackets
+    if not proxy or address.hostname in _OURSELVES or any(proxy_bypass(host) for host in hosts):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _through(proxy: str, options: dict[str, Any]) -> ProxyManager:
-    auth = parse_url(proxy).auth
-    headers = make_headers(proxy_basic_auth=unquote(auth)) if auth else None
+    found = parse_url(proxy)
+    if not found.host:
+        raise LocationValueError("no host")
+    auth = b64encode(unquote_to_bytes(found.auth)).decode() if found.auth else ""
+    headers = {"Proxy-Authorization": f"Basic {auth}"} if auth else None
     return ProxyManager(proxy, proxy_headers=headers, proxy_ssl_context=options.get("ssl_context"), **options)
 
 

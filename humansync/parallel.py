@@ -35,8 +35,13 @@ CUT_EVERY_S = 1.0
 
 #: Pages that are stored at once, at the beginning and at least: one is prepared while the database is busy with another.
 STORING = 2.0
-#: There may be more while storing one takes less than the first as many times as long as it can, and less from the second.
-EASY, HARD = 1.3, 1.6
+#: There may be more while storing one takes less than the first as many times as long as it did when they were few, and
+#: less from the second.
+EASY, HARD = 1.25, 1.4
+#: How much a page adds to their number. More slowly than it is taken back: what shares a processor is mostly left at few.
+ONE_MORE = 0.1
+#: How much one page counts in how long storing takes when they are few.
+FEW = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +114,10 @@ class Storing:
     #: as of `Limit`
     most: int
     at_once: float = STORING
-    #: seconds that storing a page has taken lately, once it was its turn, and at the least; the latter 0 before the first
+    #: seconds that storing a page has taken lately, once it was its turn, and when few were stored; 0 before the first.
+    #: Means, not the quickest: of a database whose commits vary that would say little.
     recent_s: float = 0.0
-    quickest_s: float = 0.0
+    few_s: float = 0.0
 
     @property
     def places(self) -> int:
@@ -126,15 +132,16 @@ def was_stored(storing: Storing, took_s: float, at_once: int) -> Storing:
     included: what is not used does not grow.
     """
     recent_s = storing.recent_s + RECENT * (took_s - storing.recent_s) if storing.recent_s else took_s
-    forgotten = FORGOTTEN if storing.at_once <= STORING else 1.0
-    quickest_s = min(took_s, storing.quickest_s * forgotten or took_s)
+    few_s = storing.few_s or took_s
+    if storing.at_once < STORING + 1:
+        few_s += FEW * (took_s - few_s)
     change = 0.0
-    if recent_s > HARD * quickest_s:
+    if recent_s > HARD * few_s:
         change = -1.0 / storing.at_once
-    elif recent_s < EASY * quickest_s and at_once >= storing.places:
-        change = 1.0 / storing.at_once
+    elif recent_s < EASY * few_s and at_once >= storing.places:
+        change = ONE_MORE
     more = min(float(storing.most), max(STORING, storing.at_once + change))
-    return replace(storing, at_once=more, recent_s=recent_s, quickest_s=quickest_s)
+    return replace(storing, at_once=more, recent_s=recent_s, few_s=few_s)
 
 
 def refused(limit: Limit, now: float) -> Limit:

@@ -26,6 +26,8 @@ RECENT = timedelta(days=1)
 POLL_SHARE = 0.01
 #: near it the ledger is looked at this often, and before that after this share of the time that is left by the pace so far
 SOON_S, LEFT_SHARE = 0.02, 0.25
+#: and where nothing moves, after this share of the time for which nothing has
+STILL_SHARE = 0.1
 #: a pass in which nothing moves for this long has failed; an API may impose a wait of up to an hour
 STALLED_S = 3900.0
 
@@ -188,7 +190,9 @@ class Pass:
             if all(kind.phase.final for kind in kinds):
                 return self.report(kinds)
             # A large database answers slowly: looking must not become its main work.
-            time.sleep(max(4 * (time.monotonic() - looked), pause_s(kinds, looked - self._began, poll_s)))
+            time.sleep(
+                max(4 * (time.monotonic() - looked), pause_s(kinds, looked - self._began, looked - moved, poll_s))
+            )
 
     def report(self, kinds: Sequence[KindReport] | None = None) -> Report:
         """Return the report of the pass as it stands."""
@@ -207,14 +211,17 @@ class Pass:
         )
 
 
-def pause_s(kinds: Sequence[KindReport], elapsed_s: float, poll_s: float) -> float:
-    """Return when to look again, in seconds: a long pass need not be looked at so often, but its end is to be noticed."""
+def pause_s(kinds: Sequence[KindReport], elapsed_s: float, still_s: float, poll_s: float) -> float:
+    """Return when to look again, in seconds: a long pass need not be looked at so often, but its end is to be noticed.
+
+    still_s: for how long nothing has moved. The last window may have to wait, whatever the pace was.
+    """
     longest_s = max(poll_s, POLL_SHARE * elapsed_s)
     done = sum(kind.windows for kind in kinds)
     if not done or any(kind.phase is Phase.PLANNING for kind in kinds):
         return longest_s
     left_s = elapsed_s * sum(kind.owed for kind in kinds) / done
-    return min(longest_s, max(SOON_S, LEFT_SHARE * left_s))
+    return min(longest_s, max(SOON_S, LEFT_SHARE * left_s, STILL_SHARE * still_s))
 
 
 def _stalled(kind: KindReport) -> KindReport:

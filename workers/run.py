@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -89,27 +90,40 @@ def _pass(deployment: Embedded, asked: Scope, *, as_json: bool) -> Report:
 
 
 def learn_clock(store: "Store", settings: Settings, kind: str) -> None:
-    """Ask for the API's time, where nobody knows it yet, while the workers are starting: they would ask before they plan."""
+    """Ask for the API's time, where nobody knows it yet, while the workers are starting: they would ask before they plan.
+
+    For a moment at most; without an answer they ask again, and say what is wrong.
+    """
     from humansync import api_clock  # noqa: PLC0415 -- as above
-    from humansync.api import Api  # noqa: PLC0415 -- as above
 
     if api_clock.known_offset_s(store) is not None:
         return
+    heard: list[float] = []
+    # A name server that does not answer is waited for without an end, where no signal is heard either.
+    asking = threading.Thread(target=_ask_clock, args=(settings, kind, heard), name="clock", daemon=True)
+    asking.start()
+    asking.join(CLOCK_WITHIN_S)
+    store.note_requests(kind, 1)
+    if heard:
+        api_clock.note_offset(store, heard[0])
+
+
+def _ask_clock(settings: Settings, kind: str, heard: list[float]) -> None:
+    from humansync import api_clock  # noqa: PLC0415 -- as above
+    from humansync.api import Api  # noqa: PLC0415 -- as above
+
     client_id, app_key = settings.credentials()
-    with closing(
-        Api(
-            base_url=settings.base_url,
-            client_id=client_id,
-            app_key=app_key,
-            connect_timeout_s=CLOCK_WITHIN_S,
-            total_timeout_s=CLOCK_WITHIN_S,
-        )
-    ) as api:
-        store.note_requests(kind, 1)
-        with suppress(ApiError):  # the workers ask again, and say what is wrong
-            api_time = api_clock.ask(api, kind, datetime.now(UTC))
-            if api_time is not None:
-                api_clock.note_offset(store, (api_time - datetime.now(UTC)).total_seconds())
+    api = Api(
+        base_url=settings.base_url,
+        client_id=client_id,
+        app_key=app_key,
+        connect_timeout_s=CLOCK_WITHIN_S,
+        total_timeout_s=CLOCK_WITHIN_S,
+    )
+    with closing(api), suppress(ApiError):
+        api_time = api_clock.ask(api, kind, datetime.now(UTC))
+        if api_time is not None:
+            heard.append((api_time - datetime.now(UTC)).total_seconds())
 
 
 def say(sentence: str) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 from humansync import parallel
 
 #: Who has a page to store waits at most so long for others, seconds: one of those may hang.
-STORES_WITHIN_S = 5.0
+STORES_WITHIN_S = 1.0
 #: Who waits longer does something else first, seconds: far less than after how long a message is taken for lost.
 WAITS_S = 60.0
 

@@ -237,15 +237,6 @@ def test_cookies_are_neither_kept_nor_sent(serve: Callable[[Answer], Server]) ->
     assert "Cookie" not in server.asked[1][1]
 
 
-def test_a_proxy_of_the_environment_is_used(serve: Callable[[Answer], Server], monkeypatch: pytest.MonkeyPatch) -> None:
-    server = serve(answer())
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
-    client = Api(base_url="http://api.invalid/v1", client_id=CLIENT_ID, app_key=APP_KEY)
-    monkeypatch.delenv("http_proxy")
-    client.fetch(KINDS["weights"], since=SINCE, before=BEFORE, limit=1, offset=0)
-    assert server.asked[0][0].startswith("http://api.invalid/v1/apps/")
-
-
 # --- pages -------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from humansync.errors import ConfigError, Unavailable
 from humansync.kinds import KINDS
 from tests.integration.test_api import APP_KEY, BEFORE, CLIENT_ID, RECORDS, SINCE, Answer, Server, answer
 
-#: a certificate for 127.0.0.1 that vouches for itself, and its key: of these tests alone
+#: a certificate for 127.0.0.1 and 127.0.0.2 that vouches for itself, and its key: of these tests alone
 PEM = Path(__file__).with_name("server.pem")
 
 
@@ -64,8 +64,7 @@ def secure(server: Server) -> str:
 
 def forward(handler: BaseHTTPRequestHandler) -> None:
     """Answer CONNECT as a proxy does: both ways, until one end closes."""
-    host, _, port = handler.path.partition(":")
-    with socket.create_connection((host, int(port))) as there:
+    with socket.create_connection(("127.0.0.1", int(handler.path.rpartition(":")[2]))) as there:
         handler.send_response(200)
         handler.end_headers()
         back = threading.Thread(target=_pump, args=(there, handler.connection), daemon=True)
@@ -128,12 +127,12 @@ def test_a_proxy_is_given_whole_addresses_and_who_we_are(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     proxy = serve(answer())
-    monkeypatch.setenv(variable, f"http://us%40er:pass@127.0.0.1:{proxy.server_port}")
+    monkeypatch.setenv(variable, f"http://us%40er:p%E2%82%AC@127.0.0.1:{proxy.server_port}")
     assert fetch("http://api.invalid/v1").records == RECORDS
     (path, headers), *_ = proxy.asked
     assert path.startswith("http://api.invalid/v1/apps/")
     assert headers["Host"] == "api.invalid"
-    assert headers["proxy-authorization"] == "Basic " + base64.b64encode(b"us@er:pass").decode()
+    assert headers["Proxy-Authorization"] == "Basic " + base64.b64encode("us@er:p€".encode()).decode()
 
 
 def test_a_proxy_may_be_named_without_a_scheme(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,24 +142,51 @@ def test_a_proxy_may_be_named_without_a_scheme(serve: Callable[..., Server], mon
 
 def test_through_a_proxy_tls_reaches_to_the_api(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
     server, proxy = serve(answer(), tls=True), serve(answer())
-    monkeypatch.setattr("tests.integration.test_api.Handler.do_CONNECT", forward, raising=False)
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.server_port}")
+    connected: list[dict[str, str]] = []
+
+    def connect(handler: BaseHTTPRequestHandler) -> None:
+        connected.append(dict(handler.headers))
+        forward(handler)
+
+    monkeypatch.setattr("tests.integration.test_api.Handler.do_CONNECT", connect, raising=False)
+    monkeypatch.setenv("https_proxy", f"http://user:pass@127.0.0.1:{proxy.server_port}")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(PEM))
-    assert fetch(secure(server)).records == RECORDS
-    assert proxy.asked == []  # it has seen nothing but where to
-    assert proxy.connections == 1
+    assert fetch(secure(server).replace("127.0.0.1", "127.0.0.2")).records == RECORDS
+    assert "authorization" not in {name.lower() for name in connected[0]}
+    assert connected[0]["Proxy-Authorization"] == "Basic " + base64.b64encode(b"user:pass").decode()
+    assert (proxy.asked, proxy.connections) == ([], 1)  # it has seen nothing but where to
+    assert "Proxy-Authorization" not in server.asked[0][1]
 
 
-@pytest.mark.parametrize("exempt", ["127.0.0.1", "*"])
-def test_a_host_may_be_exempt(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, exempt: str) -> None:
+@pytest.mark.parametrize(
+    ("base_url", "exempt"),
+    [
+        *(("http://api.invalid/v1", exempt) for exempt in ("api.invalid", ".invalid", "*", "api.invalid:80, other")),
+        ("http://[2001:db8::1]:8080/v1", "2001:db8::1"),
+        ("http://[2001:db8::1]:8080/v1", "[2001:db8::1]:8080"),
+    ],
+)
+def test_a_host_may_be_exempt(monkeypatch: pytest.MonkeyPatch, base_url: str, exempt: str) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert open_pool(base_url, 1)[0].proxy is not None
     monkeypatch.setenv("no_proxy", exempt)
-    assert fetch(serve(answer()).url).records == RECORDS
+    exempted = "http://api.invalid:80/v1" if ":80," in exempt else base_url
+    assert open_pool(exempted, 1)[0].proxy is None
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:8080/v1", "http://localhost/v1", "http://[::1]:8080/v1"])
+def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch, base_url: str) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert open_pool(base_url, 1)[0].proxy is None
 
 
 @pytest.mark.parametrize(
     ("proxy", "said"),
-    [("socks5://127.0.0.1:1080", "is not supported: give an http"), ("http://[127", "is no address")],
+    [
+        ("socks5://127.0.0.1:1080", "is not supported: give an http"),
+        ("http://[127", "is no address"),
+        ("http://", "is no address"),
+    ],
 )
 def test_a_proxy_that_cannot_be_used_is_a_matter_of_the_settings(
     monkeypatch: pytest.MonkeyPatch, proxy: str, said: str
@@ -168,6 +194,13 @@ def test_a_proxy_that_cannot_be_used_is_a_matter_of_the_settings(
     monkeypatch.setenv("http_proxy", proxy)
     with pytest.raises(ConfigError, match=said):
         open_pool("http://api.invalid/v1", 1)
+
+
+def test_what_cannot_be_used_is_said_with_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There it comes into the ledger: a worker that would not start is looked for elsewhere."""
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1080")
+    with pytest.raises(Unavailable, match="no answer from the API: the proxy of the environment is not supported"):
+        fetch("http://api.invalid/v1")
 
 
 def test_a_proxy_that_is_away_is_an_api_that_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from humansync.store import Store, Totals, make_engine, migrate
 from humansync.windows import Window, format_instant
 from workers import one_pass, status
 from workers.arguments import Scope
-from workers.one_pass import LEFT_SHARE, POLL_SHARE, SOON_S, Pass, pause_s
+from workers.one_pass import LEFT_SHARE, POLL_SHARE, SOON_S, STILL_SHARE, Pass, pause_s
 from workers.report import KindReport, Phase
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -72,13 +72,16 @@ def test_a_pass_ends_when_every_kind_was_planned_and_owes_nothing(store: Store) 
 
 
 def test_the_ledger_is_looked_at_more_often_near_the_end() -> None:
-    def pause(done: int, owed: int, elapsed_s: float, *others: KindReport) -> float:
-        return pause_s([KindReport("meals", Phase.SYNCING, windows=done, owed=owed), *others], elapsed_s, 0.1)
+    def pause(done: int, owed: int, elapsed_s: float, *others: KindReport, still_s: float = 0.0) -> float:
+        kinds = [KindReport("meals", Phase.SYNCING, windows=done, owed=owed), *others]
+        return pause_s(kinds, elapsed_s, still_s, 0.1)
 
     assert pause(10, 90, 1.0) == 0.1
     assert pause(10, 90, 60.0) == 60.0 * POLL_SHARE
     assert pause(98, 2, 9.8) == pytest.approx(LEFT_SHARE * 0.2)
     assert pause(999, 1, 9.99) == SOON_S
+    assert pause(999, 1, 9.99, still_s=0.5) == pytest.approx(STILL_SHARE * 0.5)
+    assert pause(2000, 1, 600.0, still_s=120.0) == 600.0 * POLL_SHARE
     assert pause(0, 1, 1.0) == 0.1  # nothing is known of the pace
     assert pause(999, 1, 9.99, KindReport("bmis", Phase.PLANNING)) == 0.1
 

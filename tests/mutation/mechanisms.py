@@ -2179,7 +2179,7 @@ _PRIVATE = (
     ),
     Mutant(
         name="the key follows no redirect elsewhere",
-        guards="No other host is sent the key.",
+        guards="No other host is sent the key, and ours is not asked for a page of another's.",
         promise="P10",
         file="humansync/api.py",
         text="_origin(urlsplit(address)) == self._origin",
