@@ -37,11 +37,13 @@ CUT_EVERY_S = 1.0
 STORING = 2.0
 #: There may be more while storing one takes less than the first as many times as long as it did when they were few, and
 #: less from the second.
-EASY, HARD = 1.25, 1.4
+EASY, HARD = 1.15, 1.3
 #: How much a page adds to their number. More slowly than it is taken back: what shares a processor is mostly left at few.
-ONE_MORE = 0.1
+ONE_MORE = 0.05
 #: How much one page counts in how long storing takes when they are few.
 FEW = 0.1
+#: So many pages tell nothing of it: the first ones wait for connections and plans, and those after them look quick.
+COLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class Storing:
     #: Means, not the quickest: of a database whose commits vary that would say little.
     recent_s: float = 0.0
     few_s: float = 0.0
+    #: pages stored so far, as far as `COLD`
+    pages: int = 0
 
     @property
     def places(self) -> int:
@@ -138,10 +142,10 @@ def was_stored(storing: Storing, took_s: float, at_once: int) -> Storing:
     change = 0.0
     if recent_s > HARD * few_s:
         change = -1.0 / storing.at_once
-    elif recent_s < EASY * few_s and at_once >= storing.places:
+    elif recent_s < EASY * few_s and at_once >= storing.places and storing.pages >= COLD:
         change = ONE_MORE
     more = min(float(storing.most), max(STORING, storing.at_once + change))
-    return replace(storing, at_once=more, recent_s=recent_s, few_s=few_s)
+    return Storing(storing.most, more, recent_s, few_s, min(COLD, storing.pages + 1))
 
 
 def refused(limit: Limit, now: float) -> Limit:

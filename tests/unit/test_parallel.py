@@ -138,6 +138,14 @@ def test_few_pages_are_stored_at_once_where_they_share_a_processor(noise: float)
     assert sum(seen[100:]) / len(seen[100:]) <= STORING + 1
 
 
+def test_a_slow_beginning_makes_nobody_quick() -> None:
+    chance = Random(1)
+    seen = when_so_many_store(
+        Storing(16), lambda n, i: 0.01 * n * chance.lognormvariate(0, 0.3) * max(1.0, 2.5 - i / 8), 110
+    )
+    assert sum(seen) / len(seen) <= STORING + 0.5
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.2, 0.5])
 def test_many_are_where_the_database_is_far_away(noise: float) -> None:
     """How long each takes may vary: it does not depend on how many they are."""

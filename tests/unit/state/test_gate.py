@@ -203,7 +203,7 @@ def test_a_page_that_is_not_stored_gives_its_turn_back(monkeypatch: pytest.Monke
 
 def test_where_storing_takes_no_longer_for_it_more_are_stored_at_once() -> None:
     gate = Gate(16)
-    for _ in range(200):
+    for _ in range(500):
         with ExitStack() as stack:
             for _ in range(gate._storing_limit.places):
                 stack.enter_context(gate.storing())
