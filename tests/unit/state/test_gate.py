@@ -2,7 +2,8 @@
 
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import pytest
@@ -11,19 +12,25 @@ from humansync.state import gate as gate_module
 from humansync.state.gate import Gate
 
 
-def test_who_comes_when_all_places_are_taken_waits_until_one_is_free() -> None:
-    gate = Gate(1)
+def another(place: Callable[[], AbstractContextManager[object]]) -> tuple[threading.Thread, threading.Event]:
+    """Start a thread that goes through; return it when it is about to, and what it sets when it has come through."""
     inside, through = threading.Event(), threading.Event()
 
-    def another() -> None:
+    def go() -> None:
         inside.set()
-        with gate.page():
+        with place():
             through.set()
 
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    assert inside.wait(10)
+    return thread, through
+
+
+def test_who_comes_when_all_places_are_taken_waits_until_one_is_free() -> None:
+    gate = Gate(1)
     with gate.page():
-        thread = threading.Thread(target=another, daemon=True)
-        thread.start()
-        assert inside.wait(10)
+        thread, through = another(gate.page)
         assert not through.wait(0.05)
     assert through.wait(10)
     thread.join(10)
@@ -168,18 +175,9 @@ def test_fast_answers_open_it_and_a_refusal_closes_it_by_half() -> None:
 
 def test_few_pages_are_stored_at_once_and_the_next_when_one_is() -> None:
     gate = Gate(16)
-    inside, through = threading.Event(), threading.Event()
-
-    def another() -> None:
-        inside.set()
-        with gate.storing():
-            through.set()
-
     with gate.storing():
         with gate.storing():
-            thread = threading.Thread(target=another, daemon=True)
-            thread.start()
-            assert inside.wait(10)
+            thread, through = another(gate.storing)
             assert not through.wait(0.05)
         assert through.wait(10)
     thread.join(10)
