@@ -32,7 +32,7 @@ def open_pool(address: str, size: int) -> tuple[HTTPConnectionPool, str]:
     parts = urlsplit(address)
     proxy = _proxy(parts)
     options: dict[str, Any] = {"maxsize": size}
-    if parts.scheme == "https" or (proxy and proxy.startswith("https:")):
+    if parts.scheme == "https" or (proxy and proxy.lower().startswith("https:")):
         options["ssl_context"] = _certificates()
     try:
         pool = (_through(proxy, options) if proxy else PoolManager(**options)).connection_from_url(address)
@@ -58,8 +58,8 @@ def _through(proxy: str, options: dict[str, Any]) -> ProxyManager:
     found = parse_url(proxy)
     if not found.host:
         raise LocationValueError("no host")
-    auth = b64encode(unquote_to_bytes(found.auth)).decode() if found.auth else ""
-    headers = {"Proxy-Authorization": f"Basic {auth}"} if auth else None
+    auth = found.auth if found.auth is None or ":" in found.auth else f"{found.auth}:"
+    headers = {"Proxy-Authorization": f"Basic {b64encode(unquote_to_bytes(auth)).decode()}"} if auth else None
     return ProxyManager(proxy, proxy_headers=headers, proxy_ssl_context=options.get("ssl_context"), **options)
 
 

@@ -38,12 +38,16 @@ STORING = 2.0
 #: There may be more while storing one takes less than the first as many times as long as it did when they were few, and
 #: less from the second.
 EASY, HARD = 1.15, 1.3
-#: How much a page adds to their number. More slowly than it is taken back: what shares a processor is mostly left at few.
+#: How much a page adds to their number, and takes back at the least; of few it takes back more: those that share a
+#: processor are mostly left at few.
 ONE_MORE = 0.05
-#: How much one page counts in how long storing takes when they are few.
-FEW = 0.1
-#: So many pages tell nothing of it: the first ones wait for connections and plans, and those after them look quick.
+#: How much one page counts in how long storing takes when they are few; as no more than so many times as long as that.
+#: One that was held up would make those after it look quick.
+FEW, ODD = 0.1, 2.0
+#: Until so many pages are stored there are no more: the first ones wait for connections and plans.
 COLD = 20
+#: Whoever has a page to store waits as long as so many take, within these limits, seconds: one of them may hang.
+WAIT_PAGES, WAIT_LEAST_S, WAIT_MOST_S = 8, 1.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,11 @@ class Storing:
         """How many may be stored at once."""
         return max(1, min(self.most, int(self.at_once)))
 
+    @property
+    def wait_s(self) -> float:
+        """How long to wait for a turn before it is taken without one."""
+        return min(WAIT_MOST_S, max(WAIT_LEAST_S, WAIT_PAGES * self.recent_s))
+
 
 def was_stored(storing: Storing, took_s: float, at_once: int) -> Storing:
     """Return the limit after a page was stored.
@@ -136,12 +145,14 @@ def was_stored(storing: Storing, took_s: float, at_once: int) -> Storing:
     included: what is not used does not grow.
     """
     recent_s = storing.recent_s + RECENT * (took_s - storing.recent_s) if storing.recent_s else took_s
-    few_s = storing.few_s or took_s
-    if storing.at_once < STORING + 1:
-        few_s += FEW * (took_s - few_s)
+    few_s = recent_s
+    if storing.pages >= COLD:
+        few_s = storing.few_s
+        if storing.at_once < STORING + 1:
+            few_s += FEW * (min(took_s, ODD * few_s) - few_s)
     change = 0.0
     if recent_s > HARD * few_s:
-        change = -1.0 / storing.at_once
+        change = -max(ONE_MORE, 1.0 / storing.at_once)
     elif recent_s < EASY * few_s and at_once >= storing.places and storing.pages >= COLD:
         change = ONE_MORE
     more = min(float(storing.most), max(STORING, storing.at_once + change))

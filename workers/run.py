@@ -99,7 +99,7 @@ def learn_clock(store: "Store", settings: Settings, kind: str) -> None:
     if api_clock.known_offset_s(store) is not None:
         return
     heard: list[float] = []
-    # A name server that does not answer is waited for without an end, where no signal is heard either.
+    # A name server that does not answer is waited for longer than any timeout says, and no signal is heard there.
     asking = threading.Thread(target=_ask_clock, args=(settings, kind, heard), name="clock", daemon=True)
     asking.start()
     asking.join(CLOCK_WITHIN_S)

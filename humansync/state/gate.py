@@ -7,8 +7,6 @@ from time import monotonic
 
 from humansync import parallel
 
-#: Who has a page to store waits at most so long for others, seconds: one of those may hang.
-STORES_WITHIN_S = 1.0
 #: Who waits longer does something else first, seconds: far less than after how long a message is taken for lost.
 WAITS_S = 60.0
 
@@ -78,7 +76,7 @@ class Gate:
     def storing(self) -> Iterator[None]:
         """Wait for a turn to store a page in hand, for a while at most, and keep it for the block."""
         with self._lock:
-            self._turns.wait_for(lambda: self._storing < self._storing_limit.places, STORES_WITHIN_S)
+            self._turns.wait_for(lambda: self._storing < self._storing_limit.places, self._storing_limit.wait_s)
             self._storing += 1
         try:
             yield

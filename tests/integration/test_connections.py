@@ -135,6 +135,15 @@ def test_a_proxy_is_given_whole_addresses_and_who_we_are(
     assert headers["Proxy-Authorization"] == "Basic " + base64.b64encode("us@er:p€".encode()).decode()
 
 
+@pytest.mark.parametrize("base_url", ["http://api.invalid/v1", "https://api.invalid/v1"])
+def test_a_proxy_behind_tls_is_checked_as_the_api_is(monkeypatch: pytest.MonkeyPatch, base_url: str) -> None:
+    monkeypatch.setenv("all_proxy", "HTTPS://us@proxy.invalid")
+    pool, _ = open_pool(base_url, 1)
+    assert pool.proxy_config is not None
+    assert isinstance(pool.proxy_config.ssl_context, ssl.SSLContext)
+    assert pool.proxy_headers == {"Proxy-Authorization": "Basic " + base64.b64encode(b"us:").decode()}
+
+
 def test_a_proxy_may_be_named_without_a_scheme(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"127.0.0.1:{serve(answer()).server_port}")
     assert fetch("http://api.invalid/v1").records == RECORDS
@@ -197,7 +206,6 @@ def test_a_proxy_that_cannot_be_used_is_a_matter_of_the_settings(
 
 
 def test_what_cannot_be_used_is_said_with_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There it comes into the ledger: a worker that would not start is looked for elsewhere."""
     monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1080")
     with pytest.raises(Unavailable, match="no answer from the API: the proxy of the environment is not supported"):
         fetch("http://api.invalid/v1")

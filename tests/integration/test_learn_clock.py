@@ -83,10 +83,18 @@ def test_an_api_that_is_away_is_left_to_the_workers(store: Store) -> None:
     assert (api_clock.known_offset_s(store), requests(store)) == (None, 1)
 
 
-def test_one_that_says_nothing_is_not_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_server_that_says_nothing_is_not_waited_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = threading.Event()
+
+    def resolve(*_: object, **__: object) -> list[object]:
+        said.wait(60)
+        return []
+
     monkeypatch.setattr(run, "CLOCK_WITHIN_S", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        began = time.monotonic()
-        run.learn_clock(store, settings(silent.getsockname()[1]), KIND)
-    assert time.monotonic() - began < 5.0
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    began = time.monotonic()
+    run.learn_clock(store, settings(free_port()), KIND)
+    took_s = time.monotonic() - began
+    said.set()
+    assert took_s < 30
     assert api_clock.known_offset_s(store) is None

@@ -146,6 +146,21 @@ def test_a_slow_beginning_makes_nobody_quick() -> None:
     assert sum(seen) / len(seen) <= STORING + 0.5
 
 
+@pytest.mark.parametrize("held_up", [range(500, 501), range(500, 508), range(2)])
+def test_pages_that_were_held_up_make_nobody_quick(held_up: range) -> None:
+    chance = Random(1)
+
+    def took_s(at_once: int, page: int) -> float:
+        return 1.0 if page in held_up else 0.005 * at_once * chance.lognormvariate(0, 0.2)
+
+    assert sum(when_so_many_store(Storing(16), took_s, 3000)[-1000:]) / 1000 <= STORING + 1
+
+
+def test_a_turn_is_waited_for_as_long_as_others_may_need() -> None:
+    waits = [replace(Storing(16), recent_s=recent_s).wait_s for recent_s in (0.01, 0.2, 0.5, 30.0)]
+    assert waits == [parallel.WAIT_LEAST_S, 1.6, 4.0, parallel.WAIT_MOST_S]
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.2, 0.5])
 def test_many_are_where_the_database_is_far_away(noise: float) -> None:
     """How long each takes may vary: it does not depend on how many they are."""
@@ -162,7 +177,7 @@ def test_as_many_are_as_the_disk_takes_together() -> None:
 
 
 def test_when_the_database_becomes_busy_they_are_few_again() -> None:
-    storing = replace(Storing(16), at_once=16.0, recent_s=0.2, few_s=0.2)
+    storing = Storing(16, at_once=16.0, recent_s=0.2, few_s=0.2, pages=parallel.COLD)
     assert when_so_many_store(storing, lambda n, i: 0.1 * n * (1 + (i % 7) / 10), 400)[-1] <= STORING + 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from humansync import parallel
 from humansync.state import gate as gate_module
 from humansync.state.gate import Gate
 
@@ -173,7 +174,9 @@ def test_fast_answers_open_it_and_a_refusal_closes_it_by_half() -> None:
         assert gate.limit.places == 4
 
 
-def test_few_pages_are_stored_at_once_and_the_next_when_one_is() -> None:
+def test_few_pages_are_stored_at_once_and_the_next_when_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "WAIT_MOST_S", 60.0)
+    monkeypatch.setattr(parallel, "WAIT_LEAST_S", 60.0)
     gate = Gate(16)
     with gate.storing():
         with gate.storing():
@@ -184,7 +187,7 @@ def test_few_pages_are_stored_at_once_and_the_next_when_one_is() -> None:
 
 
 def test_one_that_hangs_keeps_nobody_from_storing_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_module, "STORES_WITHIN_S", 0.01)
+    monkeypatch.setattr(parallel, "WAIT_LEAST_S", 0.01)
     gate = Gate(16)
     with gate.storing(), gate.storing(), gate.storing():
         assert gate._storing == 3
@@ -192,7 +195,8 @@ def test_one_that_hangs_keeps_nobody_from_storing_for_long(monkeypatch: pytest.M
 
 
 def test_a_page_that_is_not_stored_gives_its_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate_module, "STORES_WITHIN_S", 60.0)
+    monkeypatch.setattr(parallel, "WAIT_MOST_S", 60.0)
+    monkeypatch.setattr(parallel, "WAIT_LEAST_S", 60.0)
     gate = Gate(1)
     for _ in range(3):
         with pytest.raises(ValueError, match="lost"), gate.storing():
