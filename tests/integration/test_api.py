@@ -477,10 +477,12 @@ def test_the_key_follows_no_redirect_to_another_host(serve: Callable[[Answer], S
         "http://[",
         "",
     ):
-        with pytest.raises(errors.BadRequest, match="redirects") as caught:
-            fetch(serve(answer(b"", status=status, Location=target)))
+        server = serve(answer(b"", status=status, Location=target))
+        with pytest.raises(errors.BadRequest, match="to another host, which the key must not follow") as caught:
+            fetch(server)
         assert caught.value.status == status
         assert_harmless(caught.value)
+        assert len(server.asked) == 1  # nor is a page of that address asked of ours
     assert elsewhere.asked == []
 
 
